@@ -136,7 +136,7 @@ func stateCondition(states, wanted []hook.DeliveryState, ended *bool) string {
 				row += ` and d.next_attempt_at is not null`
 			}
 			ways = append(ways, row)
-		default:
+		case hook.StateSuccess, hook.StateCanceled, hook.StateTimedOut, hook.StateDropped:
 			if slices.Contains(wanted, state) {
 				ways = append(ways, row)
 			}

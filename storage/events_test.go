@@ -93,6 +93,85 @@ func TestNotDeliveredTo(t *testing.T) {
 	require.Len(t, list, 2)
 }
 
+// A3: the reason is that of the publish, whatever has become of the webhook since.
+func TestNotDeliveredToKeepsTheReason(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	unsubscribed, disabled, both := f.webhook(t, events("user.deleted")), f.webhook(t, inactive), f.webhook(t, inactive)
+	f.pause(t, f.webhook(t), true) // it gets its delivery, which waits
+	first := f.publish(t, "user.created").Event
+	reasons := func(e hook.Event) map[hook.WebhookID]string {
+		t.Helper()
+		list, err := f.NotDeliveredTo(t.Context(), e, 100)
+		require.NoError(t, err)
+		got := map[hook.WebhookID]string{}
+		for _, n := range list {
+			got[n.WebhookID] = n.Reason
+		}
+		return got
+	}
+	want := map[hook.WebhookID]string{unsubscribed.ID: "not subscribed", disabled.ID: "inactive", both.ID: "inactive"}
+	require.Equal(t, want, reasons(first))
+	everything := func(w *hook.Webhook) { w.Events = []string{"*"} }
+	f.change(t, unsubscribed, everything)
+	f.change(t, unsubscribed, inactive)
+	f.enable(t, disabled)
+	f.change(t, disabled, func(w *hook.Webhook) { w.Events = []string{"user.deleted"} })
+	f.change(t, both, func(w *hook.Webhook) { w.Events = []string{"user.deleted"} })
+	require.Equal(t, want, reasons(first))
+
+	f.change(t, both, everything)
+	second := f.publish(t, "user.created").Event
+	f.exec(t, `insert into webhook_history (webhook_id, until, profile, cache, events, active) -- more changes than are read
+		select $1, now() + n * interval '1 second', 'standard', '', '{*}', n % 2 = 0 from generate_series(1, 25) n`, [16]byte(both.ID))
+	require.Equal(t, map[hook.WebhookID]string{unsubscribed.ID: "inactive", disabled.ID: "not subscribed", both.ID: "inactive"}, reasons(second))
+	require.Equal(t, want, reasons(first))
+
+	// A change that does not decide about events leaves no history, and deleting the webhook leaves none of it.
+	rows := scalar[int](t, f, `select count(*) from webhook_history where webhook_id = $1`, [16]byte(both.ID))
+	f.change(t, both, func(w *hook.Webhook) { w.URL = "https://example.com/other" })
+	require.Equal(t, rows, scalar[int](t, f, `select count(*) from webhook_history where webhook_id = $1`, [16]byte(both.ID)))
+	require.NoError(t, f.DeleteWebhook(t.Context(), both.TenantID, both.ID))
+	require.Zero(t, scalar[int](t, f, `select count(*) from webhook_history where webhook_id = $1`, [16]byte(both.ID)))
+	f.exec(t, `update webhook_history set until = until - interval '31 days' where webhook_id = $1`, [16]byte(disabled.ID))
+	_, err := f.DropOldPartitions(t.Context(), 30*24*time.Hour)
+	require.NoError(t, err)
+	require.Zero(t, scalar[int](t, f, `select count(*) from webhook_history where webhook_id = $1`, [16]byte(disabled.ID)))
+}
+
+// A3: an accept may decide by a change that the event's time is before, or not yet by one that it is after. The reason is that
+// of the state by which the webhook got nothing.
+func TestNotDeliveredToBesideAChange(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w := f.webhook(t, events("user.deleted"))
+	at := time.Now()
+	history := func(until time.Duration, active bool, pattern string) {
+		f.exec(t, `insert into webhook_history (webhook_id, until, profile, cache, events, active) values ($1, $2, 'standard', '', array[$3], $4)`,
+			[16]byte(w.ID), at.Add(until), pattern, active)
+	}
+	event := hook.Event{ID: hook.EventID(w.ID), TenantID: w.TenantID, Type: "user.created", CreatedAt: at}
+	for i := 9; i < 16; i++ {
+		event.ID[i] = 0xff
+	}
+	reason := func() string {
+		list, err := f.NotDeliveredTo(t.Context(), event, 10)
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		return list[0].Reason
+	}
+	require.Equal(t, "not subscribed", reason())
+	history(2*time.Second, true, "*") // then it became inactive, and after that not subscribed
+	history(5*time.Second, false, "*")
+	require.Equal(t, "inactive", reason())
+	history(-time.Second, true, "user.deleted")
+	require.Equal(t, "not subscribed", reason(), "the nearer state")
+	event.CreatedAt = at.Add(-time.Minute)
+	require.Equal(t, "not subscribed", reason())
+	event.CreatedAt = at.Add(3 * time.Second)
+	require.Equal(t, "inactive", reason())
+}
+
 // S10: if an event and a webhook were made in the same millisecond, the order of their ids decides which was
 // first.
 func TestNotDeliveredToWithinOneMillisecond(t *testing.T) {
