@@ -341,6 +341,24 @@ func (e SigningKeyUse) Valid() bool {
 	}
 }
 
+// Defines values for UsageBy.
+const (
+	UsageByDay  UsageBy = "day"
+	UsageByHour UsageBy = "hour"
+)
+
+// Valid indicates whether the value is a known member of the UsageBy enum.
+func (e UsageBy) Valid() bool {
+	switch e {
+	case UsageByDay:
+		return true
+	case UsageByHour:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for WaitReason.
 const (
 	WaitReasonEndpointUnavailable WaitReason = "endpoint_unavailable"
@@ -404,6 +422,24 @@ func (e WebhookStatus) Valid() bool {
 	case WebhookStatusFailing:
 		return true
 	case WebhookStatusHealthy:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetUsageParamsBy.
+const (
+	GetUsageParamsByDay  GetUsageParamsBy = "day"
+	GetUsageParamsByHour GetUsageParamsBy = "hour"
+)
+
+// Valid indicates whether the value is a known member of the GetUsageParamsBy enum.
+func (e GetUsageParamsBy) Valid() bool {
+	switch e {
+	case GetUsageParamsByDay:
+		return true
+	case GetUsageParamsByHour:
 		return true
 	default:
 		return false
@@ -642,6 +678,109 @@ type AttemptTimings struct {
 	//
 	// Example: 25.4
 	TLSMs float64 `json:"tls_ms"`
+}
+
+// AuditActor defines model for AuditActor.
+type AuditActor struct {
+	// ID The API key's id, or the operating system's user.
+	//
+	// Example: key_01kab1s6rzfkqbzry2kztmfpx1
+	ID string `json:"id"`
+
+	// Name The API key's name at the time, or the operating system's user.
+	//
+	// Example: Backend
+	Name string `json:"name"`
+
+	// Type What kind of client: api_key, cli (a command on the server) or anonymous (--auth=none). There may be more kinds later.
+	//
+	// Example: api_key
+	Type string `json:"type"`
+}
+
+// AuditChange defines model for AuditChange.
+type AuditChange struct {
+	// After The value afterwards; absent if there is none.
+	//
+	// Example: https://yourapp.com/webhook
+	After interface{} `json:"after,omitempty"`
+
+	// Before The value before; absent if there was none. A value over 16 KiB is shown as its size and SHA-256.
+	//
+	// Example: https://yourapp.com/old
+	Before interface{} `json:"before,omitempty"`
+
+	// Member The member's name; headers.NAME for a custom header.
+	//
+	// Example: url
+	Member string `json:"member"`
+
+	// Secret Whether the values are secret: the log says only that they changed.
+	//
+	// Example: false
+	Secret *bool `json:"secret,omitempty"`
+}
+
+// AuditEntry defines model for AuditEntry.
+type AuditEntry struct {
+	// Action What was done, as target.verb.
+	//
+	// Example: webhook.updated
+	Action string     `json:"action"`
+	Actor  AuditActor `json:"actor"`
+
+	// Changes The members that differ afterwards. Empty if the action changes none, such as reading a secret.
+	Changes []AuditChange `json:"changes"`
+
+	// CreatedAt When the change was made.
+	//
+	// Example: 2026-01-15T12:00:00.123Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The entry's id.
+	//
+	// Example: aud_01kab1s6rzfkqbzry2kztmfpx1
+	ID string `json:"id"`
+
+	// SourceAddress The IP address that the request came from: the proxy's, if there is one. Absent for commands on the server.
+	//
+	// Example: 203.0.113.7
+	SourceAddress *string     `json:"source_address,omitempty"`
+	Target        AuditTarget `json:"target"`
+
+	// TenantID The account to which the change belongs.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID string `json:"tenant_id"`
+}
+
+// AuditLog defines model for AuditLog.
+type AuditLog struct {
+	// Entries This page of entries, newest first.
+	Entries []AuditEntry `json:"entries"`
+
+	// NextCursor Cursor of the next page; null on the last page. A page of a filtered list ends after a bounded search, so it may be short or empty although more pages follow.
+	//
+	// Example: AWEBmrHU6q9ekr-Xz5m6pYVu
+	NextCursor *string `json:"next_cursor"`
+}
+
+// AuditTarget defines model for AuditTarget.
+type AuditTarget struct {
+	// ID Its id, or the name of an event type. Absent for what has none.
+	//
+	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
+	ID *string `json:"id,omitempty"`
+
+	// Name Its name or description at the time.
+	//
+	// Example: Billing system
+	Name *string `json:"name,omitempty"`
+
+	// Type What kind of thing, such as webhook, api_key, event_type, delivery, replay or tenant.
+	//
+	// Example: webhook
+	Type string `json:"type"`
 }
 
 // CommendaAPIVersion The version of the webhook's event objects.
@@ -2512,6 +2651,104 @@ type UpdateWebhookRequest struct {
 	URL *string `json:"url,omitempty"`
 }
 
+// Usage defines model for Usage.
+type Usage struct {
+	// By The length of the periods.
+	//
+	// Example: day
+	By UsageBy `json:"by"`
+
+	// Periods The periods in which something was used, the earliest first.
+	Periods []UsagePeriod `json:"periods"`
+
+	// Since The beginning of the first period: the request's since, rounded down.
+	//
+	// Example: 2026-01-01T00:00:00Z
+	Since time.Time   `json:"since"`
+	Total UsageCounts `json:"total"`
+
+	// Until The end of the last period: the request's until, rounded up.
+	//
+	// Example: 2026-02-01T00:00:00Z
+	Until time.Time `json:"until"`
+}
+
+// UsageBy The length of the periods.
+//
+// Example: day
+type UsageBy string
+
+// UsageCounts defines model for UsageCounts.
+type UsageCounts struct {
+	// Attempts Requests made, without tests. Counted in the period in which they began.
+	//
+	// Example: 2410
+	Attempts int64 `json:"attempts"`
+
+	// Bytes Bytes of the accepted events' data, each event once, as canonical JSON.
+	//
+	// Example: 360000
+	Bytes int64 `json:"bytes"`
+
+	// Deliveries Deliveries created: with their events, and by replays.
+	//
+	// Example: 2400
+	Deliveries int64 `json:"deliveries"`
+
+	// Events Accepted events, without tests.
+	//
+	// Example: 1200
+	Events int64 `json:"events"`
+
+	// Failures The other attempts.
+	//
+	// Example: 20
+	Failures int64 `json:"failures"`
+
+	// Successes Attempts that were answered with 2xx.
+	//
+	// Example: 2390
+	Successes int64 `json:"successes"`
+}
+
+// UsagePeriod defines model for UsagePeriod.
+type UsagePeriod struct {
+	// Attempts Requests made, without tests. Counted in the period in which they began.
+	//
+	// Example: 2410
+	Attempts int64 `json:"attempts"`
+
+	// Bytes Bytes of the accepted events' data, each event once, as canonical JSON.
+	//
+	// Example: 360000
+	Bytes int64 `json:"bytes"`
+
+	// Deliveries Deliveries created: with their events, and by replays.
+	//
+	// Example: 2400
+	Deliveries int64 `json:"deliveries"`
+
+	// Events Accepted events, without tests.
+	//
+	// Example: 1200
+	Events int64 `json:"events"`
+
+	// Failures The other attempts.
+	//
+	// Example: 20
+	Failures int64 `json:"failures"`
+
+	// Start The period's beginning, in UTC.
+	//
+	// Example: 2026-01-15T00:00:00Z
+	Start time.Time `json:"start"`
+
+	// Successes Attempts that were answered with 2xx.
+	//
+	// Example: 2390
+	Successes int64 `json:"successes"`
+}
+
 // WaitReason paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight.
 //
 // Example: endpoint_unavailable
@@ -2771,6 +3008,30 @@ type ListAPIKeysParams struct {
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListAuditLogParams defines parameters for ListAuditLog.
+type ListAuditLogParams struct {
+	// Limit How many entries at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the previous page. Absent: the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Actor Only changes by this actor: an API key's id, or an operating system's user.
+	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Action Only this action, or those that a pattern like webhook.* matches.
+	Action *string `form:"action,omitempty" json:"action,omitempty"`
+
+	// Target Only changes of the thing with this id, or of the event type with this name.
+	Target *string `form:"target,omitempty" json:"target,omitempty"`
+
+	// Since Only changes from this time on.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only changes before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+}
+
 // ListEventTypesParams defines parameters for ListEventTypes.
 type ListEventTypesParams struct {
 	// Limit Largest number of entries. Default: all, up to 4 MiB.
@@ -2824,6 +3085,21 @@ type ListTenantsParams struct {
 	// Cursor next_cursor of the previous page. Absent: the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
+
+// GetUsageParams defines parameters for GetUsage.
+type GetUsageParams struct {
+	// Since From the period of this time on. Default: 30 days before until, by hour 24 hours.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Up to the period before this time. Default: now.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// By The length of the periods. Days are those of UTC.
+	By *GetUsageParamsBy `form:"by,omitempty" json:"by,omitempty"`
+}
+
+// GetUsageParamsBy defines parameters for GetUsage.
+type GetUsageParamsBy string
 
 // ListWebhooksParams defines parameters for ListWebhooks.
 type ListWebhooksParams struct {
@@ -3160,6 +3436,13 @@ type ClientInterface interface {
 	// Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 	RevokeAPIKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListAuditLog List the audit log
+	//
+	// Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention).
+	//
+	// Corresponds with GET /v1/audit-log (the `ListAuditLog` operationId).
+	ListAuditLog(ctx context.Context, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetDelivery Get a delivery
 	//
 	// The delivery with every attempt: the request, the answer and the times.
@@ -3344,6 +3627,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
 	CreateTopicToken(ctx context.Context, body CreateTopicTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetUsage Get the account's usage
+	//
+	// Counts of events, deliveries and attempts by hour or day, at most 1,000 periods. Everything that is stored is counted at once and exactly. Counts are kept for 400 days (--usage-retention), longer than what they count.
+	//
+	// Corresponds with GET /v1/usage (the `GetUsage` operationId).
+	GetUsage(ctx context.Context, params *GetUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListWebhooks List webhooks
 	//
@@ -3858,6 +4148,23 @@ func (c *Client) RevokeAPIKey(ctx context.Context, id string, reqEditors ...Requ
 	return c.Client.Do(req)
 }
 
+// ListAuditLog List the audit log
+//
+// Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention).
+//
+// Corresponds with GET /v1/audit-log (the `ListAuditLog` operationId).
+func (c *Client) ListAuditLog(ctx context.Context, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAuditLogRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetDelivery Get a delivery
 //
 // The delivery with every attempt: the request, the answer and the times.
@@ -4263,6 +4570,23 @@ func (c *Client) CreateTopicTokenWithBody(ctx context.Context, contentType strin
 // Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
 func (c *Client) CreateTopicToken(ctx context.Context, body CreateTopicTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateTopicTokenRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetUsage Get the account's usage
+//
+// Counts of events, deliveries and attempts by hour or day, at most 1,000 periods. Everything that is stored is counted at once and exactly. Counts are kept for 400 days (--usage-retention), longer than what they count.
+//
+// Corresponds with GET /v1/usage (the `GetUsage` operationId).
+func (c *Client) GetUsage(ctx context.Context, params *GetUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetUsageRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5545,6 +5869,132 @@ func NewRevokeAPIKeyRequest(server string, id string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListAuditLogRequest constructs an http.Request for the ListAuditLog method
+func NewListAuditLogRequest(server string, params *ListAuditLogParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/audit-log")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Actor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "actor", *params.Actor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Action != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "action", *params.Action, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Target != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "target", *params.Target, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetDeliveryRequest constructs an http.Request for the GetDelivery method
 func NewGetDeliveryRequest(server string, id string) (*http.Request, error) {
 	var err error
@@ -6360,6 +6810,84 @@ func NewCreateTopicTokenRequestWithBody(server string, contentType string, body 
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetUsageRequest constructs an http.Request for the GetUsage method
+func NewGetUsageRequest(server string, params *GetUsageParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/usage")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.By != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "by", *params.By, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -7503,6 +8031,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/api-keys/{id} (the `RevokeAPIKey` operationId).
 	RevokeAPIKeyWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error)
 
+	// ListAuditLogWithResponse List the audit log
+	//
+	// Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/audit-log (the `ListAuditLog` operationId).
+	ListAuditLogWithResponse(ctx context.Context, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*ListAuditLogResponse, error)
+
 	// GetDeliveryWithResponse Get a delivery
 	//
 	// The delivery with every attempt: the request, the answer and the times.
@@ -7709,6 +8246,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/topic-tokens (the `CreateTopicToken` operationId).
 	CreateTopicTokenWithResponse(ctx context.Context, body CreateTopicTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTopicTokenResponse, error)
+
+	// GetUsageWithResponse Get the account's usage
+	//
+	// Counts of events, deliveries and attempts by hour or day, at most 1,000 periods. Everything that is stored is counted at once and exactly. Counts are kept for 400 days (--usage-retention), longer than what they count.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/usage (the `GetUsage` operationId).
+	GetUsageWithResponse(ctx context.Context, params *GetUsageParams, reqEditors ...RequestEditorFn) (*GetUsageResponse, error)
 
 	// ListWebhooksWithResponse List webhooks
 	//
@@ -8546,6 +9092,54 @@ func (r RevokeAPIKeyResponse) ContentType() string {
 	return ""
 }
 
+type ListAuditLogResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditLog
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAuditLogResponse) GetJSON200() *AuditLog {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ListAuditLogResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAuditLogResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAuditLogResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAuditLogResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAuditLogResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetDeliveryResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -9370,6 +9964,54 @@ func (r CreateTopicTokenResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CreateTopicTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetUsageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Usage
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetUsageResponse) GetJSON200() *Usage {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r GetUsageResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetUsageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetUsageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetUsageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetUsageResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10440,6 +11082,21 @@ func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, id s
 	return ParseRevokeAPIKeyResponse(rsp)
 }
 
+// ListAuditLogWithResponse List the audit log
+//
+// Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/audit-log (the `ListAuditLog` operationId).
+func (c *ClientWithResponses) ListAuditLogWithResponse(ctx context.Context, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*ListAuditLogResponse, error) {
+	rsp, err := c.ListAuditLog(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAuditLogResponse(rsp)
+}
+
 // GetDeliveryWithResponse Get a delivery
 //
 // The delivery with every attempt: the request, the answer and the times.
@@ -10783,6 +11440,21 @@ func (c *ClientWithResponses) CreateTopicTokenWithResponse(ctx context.Context, 
 		return nil, err
 	}
 	return ParseCreateTopicTokenResponse(rsp)
+}
+
+// GetUsageWithResponse Get the account's usage
+//
+// Counts of events, deliveries and attempts by hour or day, at most 1,000 periods. Everything that is stored is counted at once and exactly. Counts are kept for 400 days (--usage-retention), longer than what they count.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/usage (the `GetUsage` operationId).
+func (c *ClientWithResponses) GetUsageWithResponse(ctx context.Context, params *GetUsageParams, reqEditors ...RequestEditorFn) (*GetUsageResponse, error) {
+	rsp, err := c.GetUsage(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetUsageResponse(rsp)
 }
 
 // ListWebhooksWithResponse List webhooks
@@ -11593,6 +12265,39 @@ func ParseRevokeAPIKeyResponse(rsp *http.Response) (*RevokeAPIKeyResponse, error
 	return response, nil
 }
 
+// ParseListAuditLogResponse parses an HTTP response from a ListAuditLogWithResponse call
+func ParseListAuditLogResponse(rsp *http.Response) (*ListAuditLogResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAuditLogResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditLog
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetDeliveryResponse parses an HTTP response from a GetDeliveryWithResponse call
 func ParseGetDeliveryResponse(rsp *http.Response) (*GetDeliveryResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -12169,6 +12874,39 @@ func ParseCreateTopicTokenResponse(rsp *http.Response) (*CreateTopicTokenRespons
 			headers.CacheControl = &value
 		}
 		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetUsageResponse parses an HTTP response from a GetUsageWithResponse call
+func ParseGetUsageResponse(rsp *http.Response) (*GetUsageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetUsageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Usage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
 	}
 
 	return response, nil
