@@ -1,8 +1,8 @@
 package hook
 
 import (
-	"bytes"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
 	"reflect"
@@ -117,7 +117,7 @@ func AuditChanges(before, after []AuditMember) []AuditChange {
 			}
 			seen[m.Name] = true
 			old, now := textOf(before, m.Name, after == nil), textOf(after, m.Name, before == nil)
-			if bytes.Equal(old, now) {
+			if subtle.ConstantTimeCompare(old, now) == 1 { // some are secrets
 				continue
 			}
 			c := AuditChange{Member: m.Name, Before: bounded(old), After: bounded(now)}
