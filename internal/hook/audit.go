@@ -17,7 +17,7 @@ const (
 	AuditTenantCreated      AuditAction = "tenant.created"
 	AuditKeyCreated         AuditAction = "api_key.created"
 	AuditKeyRevoked         AuditAction = "api_key.revoked"
-	AuditTopicTokenCreated  AuditAction = "topic_token.created"
+	AuditTopicTokenCreated  AuditAction = "topic_token.created" //nolint:gosec // no credential
 	AuditEventTypeCreated   AuditAction = "event_type.created"
 	AuditEventTypeUpdated   AuditAction = "event_type.updated"
 	AuditWebhookCreated     AuditAction = "webhook.created"
@@ -27,7 +27,7 @@ const (
 	AuditSecretRead         AuditAction = "webhook.secret_read"
 	AuditSecretRotated      AuditAction = "webhook.secret_rotated"
 	AuditSigningKeyRotated  AuditAction = "signing_key.rotated"
-	AuditSecretsReencrypted AuditAction = "secrets.reencrypted"
+	AuditSecretsReencrypted AuditAction = "secrets.reencrypted" //nolint:gosec // no credential
 	AuditDeliveryRetried    AuditAction = "delivery.retried"
 	AuditReplayCreated      AuditAction = "replay.created"
 	AuditReplayUpdated      AuditAction = "replay.updated"
