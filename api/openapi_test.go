@@ -156,7 +156,8 @@ func TestSchemaNames(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{
-		"APIKey", "APIKeyList", "AcceptedEvent", "Attempt", "AttemptError", "AttemptRequest", "AttemptResponse", "AttemptTimings", "BodyDifference",
+		"APIKey", "APIKeyList", "AcceptedEvent", "Attempt", "AttemptError", "AttemptRequest", "AttemptResponse", "AttemptTimings",
+		"AuditActor", "AuditChange", "AuditEntry", "AuditLog", "AuditTarget", "BodyDifference",
 		"CommendaAPIVersion", "CommendaDelivery", "CommendaDeliveryDetail", "CommendaDeliveryList", "CommendaEvent",
 		"CommendaEventAccepted", "CommendaWebhook", "CommendaWebhookCreated", "CommendaWebhookFetched", "CommendaWebhookList",
 		"CommendaWebhookStatus", "CommendaWebhookTriggered", "CommendaWebhookUpdated", "CommendaWebhookWithKey",
@@ -169,7 +170,7 @@ func TestSchemaNames(t *testing.T) {
 		"Replay", "ReplayEstimate", "ReplayList", "ReplayProgress", "ReplayState", "ReplayStatus", "ReplayWebhookRequest",
 		"RotateSecretRequest", "Scope", "SignatureScheme", "SigningKey", "SigningKeySet", "Tenant", "TenantLimits", "TenantLimitsRequest", "TenantList", "TestWebhookRequest",
 		"TopicDiscontinuity", "TopicItem", "TopicItemList", "TopicMessage", "TopicToken", "TopicValue", "TriggerCommendaWebhookRequest",
-		"UpdateCommendaWebhookRequest", "UpdateReplayRequest", "UpdateTenantRequest", "UpdateWebhookRequest", "WaitReason", "Waiting", "Warning", "Webhook", "WebhookList", "WebhookProfile",
+		"UpdateCommendaWebhookRequest", "UpdateReplayRequest", "UpdateTenantRequest", "UpdateWebhookRequest", "Usage", "UsageCounts", "UsagePeriod", "WaitReason", "Waiting", "Warning", "Webhook", "WebhookList", "WebhookProfile",
 		"WebhookSecret", "WebhookStatus",
 	}, slices.Sorted(maps.Keys(schemas)))
 	for name, schema := range schemas {

@@ -112,6 +112,10 @@ func (in *getUsageInput) filter(of *hook.TenantID, now time.Time) (hook.UsageFil
 		f.Since = f.Until.Add(-time.Duration(usual) * length)
 	}
 	switch {
+	case f.Until.Year() > 9999 || f.Until.Year() < 1: // RFC 3339 has no other years
+		return f, hook.Unprocessable("query.until", "must lie in the years 1 to 9999, in UTC")
+	case f.Since.Year() > 9999 || f.Since.Year() < 1:
+		return f, hook.Unprocessable("query.since", "must lie in the years 1 to 9999, in UTC")
 	case f.Since.After(f.Until):
 		return f, hook.Unprocessable("query.since", "must not be after until")
 	case f.Until.Sub(f.Since) > mostUsagePeriods*length:

@@ -382,5 +382,5 @@ func TestPurgeAuditLog(t *testing.T) {
 	deleted, err = f.PurgeAuditLog(t.Context(), 150*time.Minute)
 	require.NoError(t, err)
 	require.EqualValues(t, 5998, deleted)
-	require.EqualValues(t, 3, scalar[int](t, f, `select count(*) from audit_log`))
+	require.Equal(t, 3, scalar[int](t, f, `select count(*) from audit_log`))
 }

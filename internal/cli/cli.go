@@ -18,6 +18,8 @@ type Commands struct {
 	Events     eventsCommand     `cmd:"" group:"api" help:"Publish events; list them; show who got one."`
 	Deliveries deliveriesCommand `cmd:"" group:"api" help:"List and show deliveries; send one again; find out why a signature does not verify."`
 	Replays    replaysCommand    `cmd:"" group:"api" help:"Show, pause, resume and cancel replays."`
+	Audit      auditCommand      `cmd:"" group:"api" help:"List who has changed what."`
+	Usage      usageCommand      `cmd:"" group:"api" help:"Count the account's events, deliveries and attempts by day or hour."`
 	Listen     listenCommand     `cmd:"" group:"api" help:"Receive webhooks on this machine: register a webhook, verify and print each request, answer with the given status, and delete the webhook at the end."`
 	Verify     verifyCommand     `cmd:"" group:"api" help:"Verify the signature of a saved request, and explain what is wrong. Exit code 0: valid, 6: not valid."`
 	Completion completionCommand `cmd:"" group:"api" help:"Print a script that makes a shell complete commands and flags."`

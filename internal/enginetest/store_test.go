@@ -259,3 +259,7 @@ func (s *steppedStore) PurgeReplays(ctx context.Context, age time.Duration) erro
 func (s *steppedStore) ForgetSecrets(ctx context.Context) (int64, error) {
 	return ask(ctx, s, "ForgetSecrets", func() (int64, error) { return s.Store.ForgetSecrets(ctx) })
 }
+
+func (s *steppedStore) FoldUsage(ctx context.Context) (int64, error) {
+	return ask(ctx, s, "FoldUsage", func() (int64, error) { return s.Store.FoldUsage(ctx) })
+}

@@ -1,8 +1,8 @@
 package hook
 
 import (
-	"bytes"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
 	"reflect"
@@ -18,7 +18,7 @@ const (
 	AuditTenantUpdated      AuditAction = "tenant.updated"
 	AuditKeyCreated         AuditAction = "api_key.created"
 	AuditKeyRevoked         AuditAction = "api_key.revoked"
-	AuditTopicTokenCreated  AuditAction = "topic_token.created"
+	AuditTopicTokenCreated  AuditAction = "topic_token.created" //nolint:gosec // no credential
 	AuditEventTypeCreated   AuditAction = "event_type.created"
 	AuditEventTypeUpdated   AuditAction = "event_type.updated"
 	AuditWebhookCreated     AuditAction = "webhook.created"
@@ -28,7 +28,7 @@ const (
 	AuditSecretRead         AuditAction = "webhook.secret_read"
 	AuditSecretRotated      AuditAction = "webhook.secret_rotated"
 	AuditSigningKeyRotated  AuditAction = "signing_key.rotated"
-	AuditSecretsReencrypted AuditAction = "secrets.reencrypted"
+	AuditSecretsReencrypted AuditAction = "secrets.reencrypted" //nolint:gosec // no credential
 	AuditDeliveryRetried    AuditAction = "delivery.retried"
 	AuditReplayCreated      AuditAction = "replay.created"
 	AuditReplayUpdated      AuditAction = "replay.updated"
@@ -118,7 +118,7 @@ func AuditChanges(before, after []AuditMember) []AuditChange {
 			}
 			seen[m.Name] = true
 			old, now := textOf(before, m.Name, after == nil), textOf(after, m.Name, before == nil)
-			if bytes.Equal(old, now) {
+			if subtle.ConstantTimeCompare(old, now) == 1 { // some are secrets
 				continue
 			}
 			c := AuditChange{Member: m.Name, Before: bounded(old), After: bounded(now)}

@@ -31,19 +31,21 @@ func (w *Webhook) AuditMembers() []AuditMember {
 		{Name: "max_attempts", Value: w.MaxAttempts},
 		{Name: "trace_context", Value: w.TraceContext},
 		{Name: "signature_schemes", Value: schemes},
-		{Name: memberSecret, Value: w.Secret, Secret: true},
-		{Name: memberPrevious, Value: previousValue(w.Previous), Secret: true},
 	}
+	list = append(list, w.rotatedMembers()...)
 	for _, name := range slices.Sorted(maps.Keys(w.Headers)) {
 		list = append(list, AuditMember{Name: "headers." + name, Value: w.Headers[name], Secret: true})
 	}
 	return list
 }
 
-const (
-	memberSecret   = "secret"
-	memberPrevious = "previous_secrets"
-)
+// rotatedMembers returns the members that a rotation of the secret changes.
+func (w *Webhook) rotatedMembers() []AuditMember {
+	return []AuditMember{
+		{Name: "secret", Value: w.Secret, Secret: true},
+		{Name: "previous_secrets", Value: previousValue(w.Previous), Secret: true},
+	}
+}
 
 // previousValue returns something that differs when the list does. It is compared, and not kept.
 func previousValue(list []PreviousSecret) (values []string) {
@@ -55,12 +57,12 @@ func previousValue(list []PreviousSecret) (values []string) {
 
 // WebhookAction returns the action that changed these members of a webhook.
 func WebhookAction(changes []AuditChange) AuditAction {
-	if len(changes) > 0 && !slices.ContainsFunc(changes, func(c AuditChange) bool {
-		return c.Member != memberSecret && c.Member != memberPrevious
-	}) {
-		return AuditSecretRotated
+	for _, c := range changes {
+		if !slices.ContainsFunc((&Webhook{}).rotatedMembers(), func(m AuditMember) bool { return m.Name == c.Member }) {
+			return AuditWebhookUpdated
+		}
 	}
-	return AuditWebhookUpdated
+	return AuditSecretRotated
 }
 
 // AuditTarget returns the webhook as the target of an action. Its name is what a person knows it by: its description,

@@ -159,6 +159,11 @@ func (to *tour) accounts(ctx context.Context) {
 	require.NotEmpty(t, must(t, token, err, token.GetJSON201).Token)
 	revoked, err := to.RevokeAPIKeyWithResponse(ctx, key.ID)
 	succeeds(t, revoked, err)
+	log, err := to.ListAuditLogWithResponse(ctx, &grapnelapi.ListAuditLogParams{Target: &key.ID})
+	entries := must(t, log, err, log.GetJSON200).Entries
+	require.Equal(t, []string{"api_key.revoked", "api_key.created"}, []string{entries[0].Action, entries[1].Action})
+	usage, err := to.GetUsageWithResponse(ctx, nil)
+	require.Equal(t, grapnelapi.UsageBy("day"), must(t, usage, err, usage.GetJSON200).By)
 }
 
 func (to *tour) standard(ctx context.Context) {
