@@ -385,7 +385,6 @@ func (s *faulty) TopicToken(ctx context.Context, text hook.Secret) (hook.APIKey,
 	return s.Store.TopicToken(ctx, text)
 }
 
-
 func (s *faulty) UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID, change func(*hook.Replay) error) (hook.Replay, error) {
 	if err := s.next("UpdateReplay"); err != nil {
 		var r0 hook.Replay

@@ -190,7 +190,7 @@ func (s *Store) Keys(ctx context.Context, tenant hook.TenantID, by hook.KeyRank,
 // forbidden: platform keys are for platform keys to revoke, and the operator's key for the operator alone.
 func (s *Store) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.KeyID, by hook.KeyRank) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, `select `+keyColumns+` from api_keys where id = $1 and tenant_id = $2 for update`, [16]byte(id), [16]byte(tenant))
+		rows, _ := tx.Query(ctx, `select `+keyColumns+` from api_keys k where k.id = $1 and k.tenant_id = $2 for update`, [16]byte(id), [16]byte(tenant))
 		row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[keyRow])
 		if err != nil {
 			return notFound("api key", err)

@@ -186,7 +186,9 @@ func TestMigratingBehindALongTransaction(t *testing.T) {
 		// held reports whether the migration is delayed.
 		held func(*testing.T, *released, *syncbuf.Buffer) bool
 	}{
-		"that holds a lock": {pgx.TxOptions{}, func(_ *testing.T, _ *released, h *syncbuf.Buffer) bool { return strings.Count(h.String(), "tried again") >= 2 }},
+		"that holds a lock": {pgx.TxOptions{}, func(_ *testing.T, _ *released, h *syncbuf.Buffer) bool {
+			return strings.Count(h.String(), "tried again") >= 2
+		}},
 		"that has a snapshot, as pg_dump": {pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(t *testing.T, r *released, _ *syncbuf.Buffer) bool {
 			t.Helper()
 			var waits bool

@@ -2,10 +2,7 @@
 // with it. CI sets it. Only tests import the package.
 package longtest
 
-import (
-	"os"
-	"testing"
-)
+import "os"
 
 // Env is the variable of the environment with which the long tests run.
 const Env = "GRAPNEL_TEST_LONG"
@@ -15,7 +12,11 @@ func On() bool { return os.Getenv(Env) != "" }
 
 // Only skips the test unless the long tests run: for a test that takes about a second or more, and proves something that
 // seldom changes.
-func Only(tb testing.TB) {
+func Only(tb interface {
+	Helper()
+	Skip(args ...any)
+},
+) {
 	tb.Helper()
 	if !On() {
 		tb.Skip("takes long: set " + Env + "=1")

@@ -84,7 +84,7 @@ func copyTree(from, to string, cred *syscall.Credential) error {
 		target := to + strings.TrimPrefix(path, from)
 		switch {
 		case entry.IsDir():
-			err = os.Mkdir(target, 0o700)
+			err = os.Mkdir(target, 0o700) //nolint:gosec // both trees are this process's own
 		case entry.Type().IsRegular():
 			err = copyFile(path, target)
 		default:

@@ -216,6 +216,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/audit-log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the audit log
+         * @description Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention).
+         */
+        get: operations["list-audit-log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the deliveries of all webhooks
+         * @description Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422.
+         */
+        get: operations["search-deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/deliveries/{id}": {
         parameters: {
             query?: never;
@@ -550,6 +590,26 @@ export interface paths {
          * @description Permits its holder to follow topics of one cache for some minutes, and nothing else. It is for pages in a browser, which must not have an API key. It is not stored and can't be revoked: it ends when it expires, or with the API key that made it.
          */
         post: operations["create-topic-token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the account's usage
+         * @description Counts of events, deliveries and attempts by hour or day, at most 1,000 periods. Everything that is stored is counted at once and exactly. Counts are kept for 400 days (--usage-retention), longer than what they count.
+         */
+        get: operations["get-usage"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1056,6 +1116,105 @@ export interface components {
              * @example 25.4
              */
             tls_ms: number;
+        };
+        AuditActor: {
+            /**
+             * @description The API key's id, or the operating system's user.
+             * @example key_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            id: string;
+            /**
+             * @description The API key's name at the time, or the operating system's user.
+             * @example Backend
+             */
+            name: string;
+            /**
+             * @description What kind of client: api_key, cli (a command on the server) or anonymous (--auth=none). There may be more kinds later.
+             * @example api_key
+             */
+            type: string;
+        };
+        AuditChange: {
+            /**
+             * @description The value afterwards; absent if there is none.
+             * @example https://yourapp.com/webhook
+             */
+            after?: unknown;
+            /**
+             * @description The value before; absent if there was none. A value over 16 KiB is shown as its size and SHA-256.
+             * @example https://yourapp.com/old
+             */
+            before?: unknown;
+            /**
+             * @description The member's name; headers.NAME for a custom header.
+             * @example url
+             */
+            member: string;
+            /**
+             * @description Whether the values are secret: the log says only that they changed.
+             * @example false
+             */
+            secret?: boolean;
+        };
+        AuditEntry: {
+            /**
+             * @description What was done, as target.verb.
+             * @example webhook.updated
+             */
+            action: string;
+            /** @description The client that made it. */
+            actor: components["schemas"]["AuditActor"];
+            /** @description The members that differ afterwards. Empty if the action changes none, such as reading a secret. */
+            changes: components["schemas"]["AuditChange"][];
+            /**
+             * Format: date-time
+             * @description When the change was made.
+             * @example 2026-01-15T12:00:00.123Z
+             */
+            created_at: string;
+            /**
+             * @description The entry's id.
+             * @example aud_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            id: string;
+            /**
+             * @description The IP address that the request came from: the proxy's, if there is one. Absent for commands on the server.
+             * @example 203.0.113.7
+             */
+            source_address?: string;
+            /** @description What was changed. It may be gone. */
+            target: components["schemas"]["AuditTarget"];
+            /**
+             * @description The account to which the change belongs.
+             * @example ten_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            tenant_id: string;
+        };
+        AuditLog: {
+            /** @description This page of entries, newest first. */
+            entries: components["schemas"]["AuditEntry"][];
+            /**
+             * @description Cursor of the next page; null on the last page. A page of a filtered list ends after a bounded search, so it may be short or empty although more pages follow.
+             * @example AWEBmrHU6q9ekr-Xz5m6pYVu
+             */
+            next_cursor: string | null;
+        };
+        AuditTarget: {
+            /**
+             * @description Its id, or the name of an event type. Absent for what has none.
+             * @example hook_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            id?: string;
+            /**
+             * @description Its name or description at the time.
+             * @example Billing system
+             */
+            name?: string;
+            /**
+             * @description What kind of thing, such as webhook, api_key, event_type, delivery, replay or tenant.
+             * @example webhook
+             */
+            type: string;
         };
         BodyDifference: {
             /**
@@ -2146,6 +2305,15 @@ export interface components {
              */
             webhook_deleted_at?: string;
         };
+        DeliveryPage: {
+            /** @description This page of deliveries, newest first. */
+            deliveries: components["schemas"]["Delivery"][];
+            /**
+             * @description Cursor of the next page; null on the last page. A page ends after a bounded search, so it may be short or empty although more pages follow.
+             * @example AXMBmrHU6q9ekr-Xz5m6pYVu
+             */
+            next_cursor: string | null;
+        };
         /**
          * @description pending: no attempt yet. failed: the last attempt failed; if next_attempt_at or waiting is present, another follows. canceled: the webhook was deleted or disabled, or the replay was canceled. timed_out: a momento message had no answer in time. dropped: a momento message that may or may not have arrived.
          * @example success
@@ -2332,6 +2500,13 @@ export interface components {
              */
             id: string;
             /**
+             * @description Its publisher's references.
+             * @example [
+             *       "order_4711"
+             *     ]
+             */
+            references?: string[];
+            /**
              * @description The tenant that it belongs to. Only in lists over all tenants.
              * @example ten_01kab1s6rzfkqbzry2kztmfpx1
              */
@@ -2398,8 +2573,15 @@ export interface components {
              * @example evt_01kab1s6rzfkqbzry2kztmfpx1
              */
             id: string;
-            /** @description Webhooks of the account that have no delivery of the event, with the reason; at most 100. */
+            /** @description Webhooks of the account that have no delivery of the event, with the reason as it was when the event was published; at most 100. */
             not_delivered_to: components["schemas"]["NotDelivered"][];
+            /**
+             * @description Its publisher's references.
+             * @example [
+             *       "order_4711"
+             *     ]
+             */
+            references?: string[];
             /**
              * @description The tenant that it belongs to. Only in lists over all tenants.
              * @example ten_01kab1s6rzfkqbzry2kztmfpx1
@@ -2580,7 +2762,7 @@ export interface components {
         };
         NotDelivered: {
             /**
-             * @description Why it has none.
+             * @description Why it had none when the event was published. A paused webhook gets deliveries, which wait.
              * @example not subscribed
              */
             reason: components["schemas"]["NotDeliveredReason"];
@@ -2591,7 +2773,7 @@ export interface components {
             webhook_id: string;
         };
         /**
-         * @description Why it has none.
+         * @description Why it had none when the event was published. A paused webhook gets deliveries, which wait.
          * @example not subscribed
          * @enum {string}
          */
@@ -2685,6 +2867,14 @@ export interface components {
              * @example order-1234-paid
              */
             id?: string;
+            /**
+             * @description References by which the event and its deliveries are found, such as ids of an order or a customer. Each has 1 to 128 printable characters; repeated ones count once. They are not sent to receivers.
+             * @example [
+             *       "order_4711",
+             *       "cus_9"
+             *     ]
+             */
+            references?: string[];
             /**
              * @description An event type of the catalogue.
              * @example user.created
@@ -3424,6 +3614,112 @@ export interface components {
              */
             url?: string;
         };
+        Usage: {
+            /**
+             * @description The length of the periods.
+             * @example day
+             * @enum {string}
+             */
+            by: "hour" | "day";
+            /** @description The periods in which something was used, the earliest first. */
+            periods: components["schemas"]["UsagePeriod"][];
+            /**
+             * Format: date-time
+             * @description The beginning of the first period: the request's since, rounded down.
+             * @example 2026-01-01T00:00:00Z
+             */
+            since: string;
+            /** @description The sums over all periods. */
+            total: components["schemas"]["UsageCounts"];
+            /**
+             * Format: date-time
+             * @description The end of the last period: the request's until, rounded up.
+             * @example 2026-02-01T00:00:00Z
+             */
+            until: string;
+        };
+        UsageCounts: {
+            /**
+             * Format: int64
+             * @description Requests made, without tests. Counted in the period in which they began.
+             * @example 2410
+             */
+            attempts: number;
+            /**
+             * Format: int64
+             * @description Bytes of the accepted events' data, each event once, as canonical JSON.
+             * @example 360000
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Deliveries created: with their events, and by replays.
+             * @example 2400
+             */
+            deliveries: number;
+            /**
+             * Format: int64
+             * @description Accepted events, without tests.
+             * @example 1200
+             */
+            events: number;
+            /**
+             * Format: int64
+             * @description The other attempts.
+             * @example 20
+             */
+            failures: number;
+            /**
+             * Format: int64
+             * @description Attempts that were answered with 2xx.
+             * @example 2390
+             */
+            successes: number;
+        };
+        UsagePeriod: {
+            /**
+             * Format: int64
+             * @description Requests made, without tests. Counted in the period in which they began.
+             * @example 2410
+             */
+            attempts: number;
+            /**
+             * Format: int64
+             * @description Bytes of the accepted events' data, each event once, as canonical JSON.
+             * @example 360000
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Deliveries created: with their events, and by replays.
+             * @example 2400
+             */
+            deliveries: number;
+            /**
+             * Format: int64
+             * @description Accepted events, without tests.
+             * @example 1200
+             */
+            events: number;
+            /**
+             * Format: int64
+             * @description The other attempts.
+             * @example 20
+             */
+            failures: number;
+            /**
+             * Format: date-time
+             * @description The period's beginning, in UTC.
+             * @example 2026-01-15T00:00:00Z
+             */
+            start: string;
+            /**
+             * Format: int64
+             * @description Attempts that were answered with 2xx.
+             * @example 2390
+             */
+            successes: number;
+        };
         /**
          * @description paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight.
          * @example endpoint_unavailable
@@ -3642,6 +3938,11 @@ export type AttemptError = components['schemas']['AttemptError'];
 export type AttemptRequest = components['schemas']['AttemptRequest'];
 export type AttemptResponse = components['schemas']['AttemptResponse'];
 export type AttemptTimings = components['schemas']['AttemptTimings'];
+export type AuditActor = components['schemas']['AuditActor'];
+export type AuditChange = components['schemas']['AuditChange'];
+export type AuditEntry = components['schemas']['AuditEntry'];
+export type AuditLog = components['schemas']['AuditLog'];
+export type AuditTarget = components['schemas']['AuditTarget'];
 export type BodyDifference = components['schemas']['BodyDifference'];
 export type CommendaApiVersion = components['schemas']['CommendaAPIVersion'];
 export type CommendaDelivery = components['schemas']['CommendaDelivery'];
@@ -3670,6 +3971,7 @@ export type CreatedWebhook = components['schemas']['CreatedWebhook'];
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryDetail = components['schemas']['DeliveryDetail'];
 export type DeliveryList = components['schemas']['DeliveryList'];
+export type DeliveryPage = components['schemas']['DeliveryPage'];
 export type DeliveryStatus = components['schemas']['DeliveryStatus'];
 export type DiagnoseRequest = components['schemas']['DiagnoseRequest'];
 export type DiagnosedSignature = components['schemas']['DiagnosedSignature'];
@@ -3731,6 +4033,9 @@ export type UpdateCommendaWebhookRequest = components['schemas']['UpdateCommenda
 export type UpdateReplayRequest = components['schemas']['UpdateReplayRequest'];
 export type UpdateTenantRequest = components['schemas']['UpdateTenantRequest'];
 export type UpdateWebhookRequest = components['schemas']['UpdateWebhookRequest'];
+export type Usage = components['schemas']['Usage'];
+export type UsageCounts = components['schemas']['UsageCounts'];
+export type UsagePeriod = components['schemas']['UsagePeriod'];
 export type WaitReason = components['schemas']['WaitReason'];
 export type Waiting = components['schemas']['Waiting'];
 export type Warning = components['schemas']['Warning'];
@@ -6330,6 +6635,437 @@ export interface operations {
             };
         };
     };
+    "list-audit-log": {
+        parameters: {
+            query?: {
+                /** @description How many entries at most. */
+                limit?: number;
+                /** @description next_cursor of the previous page. Absent: the first page. */
+                cursor?: string;
+                /** @description Only changes by this actor: an API key's id, or an operating system's user. */
+                actor?: string;
+                /** @description Only this action, or those that a pattern like webhook.* matches. */
+                action?: string;
+                /** @description Only changes of the thing with this id, or of the event type with this name. */
+                target?: string;
+                /** @description Only changes from this time on. */
+                since?: string;
+                /** @description Only changes before this time. */
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "entries": [
+                     *         {
+                     *           "action": "webhook.updated",
+                     *           "actor": {
+                     *             "id": "key_01kab1s6rzfkqbzry2kztmfpx1",
+                     *             "name": "Backend",
+                     *             "type": "api_key"
+                     *           },
+                     *           "changes": [
+                     *             {
+                     *               "after": "https://yourapp.com/webhook",
+                     *               "before": "https://yourapp.com/old",
+                     *               "member": "url",
+                     *               "secret": false
+                     *             }
+                     *           ],
+                     *           "created_at": "2026-01-15T12:00:00.123Z",
+                     *           "id": "aud_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "source_address": "203.0.113.7",
+                     *           "target": {
+                     *             "id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *             "name": "Billing system",
+                     *             "type": "webhook"
+                     *           },
+                     *           "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1"
+                     *         }
+                     *       ],
+                     *       "next_cursor": "AWEBmrHU6q9ekr-Xz5m6pYVu"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuditLog"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "search-deliveries": {
+        parameters: {
+            query?: {
+                /** @description How many entries at most. */
+                limit?: number;
+                /** @description next_cursor of the previous page. Absent: the first page. */
+                cursor?: string;
+                /** @description Only deliveries of this webhook, which may have been deleted. */
+                webhook_id?: string;
+                /** @description Only deliveries of one of these statuses, separated by commas. */
+                status?: components["schemas"]["DeliveryStatus"][];
+                /** @description Only deliveries whose last HTTP status is of this class. From 3xx on, deliveries that have succeeded are left out. */
+                status_class?: "2xx" | "3xx" | "4xx" | "5xx";
+                /** @description Only deliveries whose last attempt failed in this way, without those that have succeeded. */
+                error_class?: components["schemas"]["ErrorClass"];
+                /** @description Only deliveries of events of this type, or of those that a pattern like user.* matches. */
+                event_type?: string;
+                /** @description Only deliveries of events with this reference. */
+                reference?: string;
+                /** @description true: only deliveries that have ended. false: only those with an attempt to come. */
+                final?: "true" | "false";
+                /** @description true: only deliveries that have ended without success. */
+                undelivered?: "true" | "false";
+                /** @description Only deliveries of events from this time on. */
+                since?: string;
+                /** @description Only deliveries of events before this time. */
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "deliveries": [
+                     *         {
+                     *           "attempts": 1,
+                     *           "created_at": "2026-01-15T12:30:00Z",
+                     *           "delivered_at": "2026-01-15T12:30:00Z",
+                     *           "error": "HTTP 500 Internal Server Error",
+                     *           "event_id": "evt_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "event_type": "user.created",
+                     *           "explanation": {
+                     *             "next_step": "Look into the receiver's log at the time of the attempt.",
+                     *             "summary": "The receiver answered 500 Internal Server Error: an error within the receiver."
+                     *           },
+                     *           "id": "del_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "next_attempt_at": "2026-01-15T12:30:30.125Z",
+                     *           "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "status": "success",
+                     *           "status_code": 200,
+                     *           "test": false,
+                     *           "waiting": {
+                     *             "next_probe_at": "2026-01-15T12:31:34.25Z",
+                     *             "reason": "endpoint_unavailable",
+                     *             "since": "2026-01-15T12:30:30.125Z"
+                     *           },
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "workflow_id": "hook_01kab1s6rzfkqbzry2kztmfpx1-drain",
+                     *           "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/hook_01kab1s6rzfkqbzry2kztmfpx1-drain"
+                     *         }
+                     *       ],
+                     *       "next_cursor": "AXMBmrHU6q9ekr-Xz5m6pYVu"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeliveryPage"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-delivery": {
         parameters: {
             query?: never;
@@ -7634,6 +8370,8 @@ export interface operations {
                 cursor?: string;
                 /** @description Only events of this type, or of those that a pattern like user.* matches. */
                 type?: string;
+                /** @description Only events with this reference. */
+                reference?: string;
                 /** @description Only events from this time on. */
                 since?: string;
                 /** @description Only events before this time. */
@@ -7665,6 +8403,9 @@ export interface operations {
                      *           },
                      *           "delivery_count": 1,
                      *           "id": "evt_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "references": [
+                     *             "order_4711"
+                     *           ],
                      *           "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "test": false,
                      *           "topic_sequence_number": 1,
@@ -8411,6 +9152,9 @@ export interface operations {
                      *           "reason": "not subscribed",
                      *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
                      *         }
+                     *       ],
+                     *       "references": [
+                     *         "order_4711"
                      *       ],
                      *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "test": false,
@@ -11217,6 +11961,202 @@ export interface operations {
                      *       "code": "INVALID_ARGUMENT",
                      *       "status": 415,
                      *       "title": "Unsupported Media Type",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-usage": {
+        parameters: {
+            query?: {
+                /** @description From the period of this time on. Default: 30 days before until, by hour 24 hours. */
+                since?: string;
+                /** @description Up to the period before this time. Default: now. */
+                until?: string;
+                /** @description The length of the periods. Days are those of UTC. */
+                by?: "hour" | "day";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "by": "day",
+                     *       "periods": [
+                     *         {
+                     *           "attempts": 2410,
+                     *           "bytes": 360000,
+                     *           "deliveries": 2400,
+                     *           "events": 1200,
+                     *           "failures": 20,
+                     *           "start": "2026-01-15T00:00:00Z",
+                     *           "successes": 2390
+                     *         }
+                     *       ],
+                     *       "since": "2026-01-01T00:00:00Z",
+                     *       "total": {
+                     *         "attempts": 2410,
+                     *         "bytes": 360000,
+                     *         "deliveries": 2400,
+                     *         "events": 1200,
+                     *         "failures": 20,
+                     *         "successes": 2390
+                     *       },
+                     *       "until": "2026-02-01T00:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Usage"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */
