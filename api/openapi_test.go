@@ -162,7 +162,7 @@ func TestSchemaNames(t *testing.T) {
 		"CommendaEventAccepted", "CommendaWebhook", "CommendaWebhookCreated", "CommendaWebhookFetched", "CommendaWebhookList",
 		"CommendaWebhookStatus", "CommendaWebhookTriggered", "CommendaWebhookUpdated", "CommendaWebhookWithKey",
 		"CommendaWebhooksFetched", "CreateAPIKeyRequest", "CreateCommendaWebhookRequest", "CreateScope", "CreateTenantRequest", "CreateTopicTokenRequest",
-		"CreateWebhookRequest", "CreatedAPIKey", "CreatedTenant", "CreatedWebhook", "Delivery", "DeliveryDetail", "DeliveryList",
+		"CreateWebhookRequest", "CreatedAPIKey", "CreatedTenant", "CreatedWebhook", "Delivery", "DeliveryDetail", "DeliveryList", "DeliveryPage",
 		"DeliveryStatus", "DiagnoseRequest", "DiagnosedSignature", "Diagnosis", "DiagnosisCause", "DiagnosisFinding", "DiagnosisVerdict", "ErrorClass", "Event", "EventDetail", "EventList", "EventType", "EventTypeList", "Explanation", "MomentoDestination",
 		"MomentoSecret", "MomentoSecretString", "MomentoWebhook", "MomentoWebhookID", "MomentoWebhookList", "NotDelivered",
 		"NotDeliveredReason", "Problem", "ProblemDetail", "PublishCommendaEventRequest", "PublishEventRequest", "PublishEventsRequest",
