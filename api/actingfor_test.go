@@ -8,12 +8,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/stretchr/testify/require"
 
 	"grapnel/api"
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/internal/secrets"
 )
 
@@ -40,7 +42,8 @@ func allTenants() []string { return []string{"list-webhooks", "list-events", "li
 // reaches nothing of others. Without the header it acts for the tenant default.
 func TestPlatformKeysActForTheNamedTenant(t *testing.T) {
 	t.Parallel()
-	f := setup(t)
+	longtest.Only(t)
+	f := setup(t, func(d *api.Deps) { d.Config.LongPoll = time.Millisecond })
 	acme := f.customer(t, "acme/1 é")
 	f.customer(t, "other")
 	key := f.newKey(t, hook.DefaultTenant(), hook.ScopeAdmin, hook.ScopePlatform)
@@ -76,7 +79,8 @@ func TestPlatformKeysActForTheNamedTenant(t *testing.T) {
 // not for a list over all tenants.
 func TestNamesThatAreRefused(t *testing.T) {
 	t.Parallel()
-	f := setup(t)
+	longtest.Only(t)
+	f := setup(t, func(d *api.Deps) { d.Config.LongPoll = time.Millisecond })
 	ids := f.resources(t)
 	theirs := f.customer(t, "theirs")
 	own := f.customer(t, "mine")

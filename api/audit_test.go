@@ -62,7 +62,7 @@ func (c *client) entries(t *testing.T, query string) []map[string]any {
 // from; every other operation leaves none. A refused request leaves none either.
 func TestEveryChangeIsLogged(t *testing.T) {
 	t.Parallel()
-	f := setup(t)
+	f := setup(t, func(d *api.Deps) { d.Config.LongPoll = time.Millisecond })
 	key := f.post(t, "/v1/api-keys", `{"name":"Backend","scopes":["admin"]}`).object(t, http.StatusCreated)
 	acts := f.as(key["key"].(string))
 	everyOperation(t, func(_ string, _ *huma.Operation, c call) {
