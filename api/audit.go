@@ -110,6 +110,12 @@ func (a *API) listAuditLog(ctx context.Context, in *listAuditLogInput) (*listAud
 	if err := typeFilter("action", in.Action); err != nil {
 		return nil, err
 	}
+	if err := textFilter("actor", in.Actor); err != nil {
+		return nil, err
+	}
+	if err := textFilter("target", in.Target); err != nil {
+		return nil, err
+	}
 	if err := checkPeriod(in.Since, in.Until); err != nil {
 		return nil, err
 	}

@@ -168,7 +168,7 @@ func TestIdempotencyKeysThatAreNotHonoured(t *testing.T) {
 	f := setup(t)
 	f.do(t, http.MethodPut, "/v1/event-types/invoice.paid", "", nil)
 	honoured := []string{"publish-event", "publish-events", "publish-commenda-event", "publish-topic-message", "create-webhook", "create-commenda-webhook"}
-	same := []string{"update-commenda-webhook", "pause-replay", "resume-replay", "cancel-replay"}
+	same := []string{"update-commenda-webhook", "pause-replay", "resume-replay", "cancel-replay", "diagnose-delivery"}
 	for _, c := range calls() {
 		a := f.do(t, c.method, c.with(f.resources(t)), c.body, keyed("k-"+c.id))
 		switch {

@@ -62,6 +62,8 @@ func TestInjectionIntoBodies(t *testing.T) {
 				switch {
 				case a.status >= http.StatusBadRequest:
 					continue
+				case c.id == "diagnose-delivery": // it compares, and gives back no more than the bytes around a difference
+					continue
 				case c.id == "publish-events" && strings.Contains(string(a.body), `"accepted":0`):
 					continue
 				}

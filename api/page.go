@@ -3,6 +3,9 @@ package api
 import (
 	"context"
 	"encoding/base64"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"grapnel/internal/hook"
 )
@@ -74,6 +77,14 @@ func nextName(kind byte, last string) *string {
 func typeFilter(parameter, value string) error {
 	if problem := hook.TopicProblem(value); value != "" && problem != "" {
 		return hook.Unprocessable("query."+parameter, "%s", problem)
+	}
+	return nil
+}
+
+// textFilter refuses a filter by an id or a name that nothing can have.
+func textFilter(parameter, value string) error {
+	if strings.ContainsFunc(value, unicode.IsControl) || !utf8.ValidString(value) {
+		return hook.Unprocessable("query."+parameter, "must not contain control characters")
 	}
 	return nil
 }

@@ -322,6 +322,9 @@ func (a *API) listTenants(ctx context.Context, in *listTenantsInput) (*listTenan
 	if err != nil {
 		return nil, err
 	}
+	if err := textFilter("name", in.Name); err != nil {
+		return nil, err
+	}
 	tenants, last, err := a.Store.Tenants(ctx, hook.TenantSearch{Status: hook.TenantStatus(in.Status), NamePrefix: in.Name}, page)
 	if err != nil {
 		return nil, err
