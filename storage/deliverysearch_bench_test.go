@@ -14,16 +14,16 @@ import (
 // benchRows is how many deliveries BenchmarkFindDeliveries has, spread over thirty days.
 func benchRows(b *testing.B) int {
 	b.Helper()
-	text := os.Getenv("GRAPNEL_BENCH_ROWS")
+	text := os.Getenv("BENCH_ROWS")
 	if text == "" {
 		return 30_000
 	}
 	n, err := strconv.Atoi(text)
-	require.NoError(b, err, "GRAPNEL_BENCH_ROWS")
+	require.NoError(b, err, "BENCH_ROWS")
 	return n
 }
 
-// BenchmarkFindDeliveries measures a page of 50 of each search (A2), on GRAPNEL_BENCH_ROWS deliveries (default 30,000) of thirty
+// BenchmarkFindDeliveries measures a page of 50 of each search (A2), on BENCH_ROWS deliveries (default 30,000) of thirty
 // days, in two tenants with twenty webhooks each: the small tenant has a hundredth. One in a hundred deliveries has failed, one
 // of ten thousand waits. Each event has two deliveries; one of a hundred events has the reference cus_9, which is on none of
 // the last three days, and all have cus_1.
