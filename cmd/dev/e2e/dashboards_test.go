@@ -108,8 +108,11 @@ func TestDashboardsAndAlertsNameWhatThereIs(t *testing.T) {
 	c.publish(eventType, object{})
 	require.Equal(t, "success", c.settled(hook)["status"])
 	c.url = "http://" + free[0].String()
-	_, text, err := c.send(t.Context(), http.MethodGet, "/metrics", "", nil)
-	require.NoError(t, err)
+	var text []byte
+	waitFor(t, "the SDK to report the activity, which it does every second", func() bool {
+		_, text, err = c.send(t.Context(), http.MethodGet, "/metrics", "", nil)
+		return err == nil && strings.Contains(string(text), "temporal_activity_schedule_to_start_latency_seconds_bucket")
+	})
 	there := readMetrics(t, string(text))
 
 	// The metrics show the event and the attempt made above.

@@ -54,7 +54,7 @@ func hmacHex(secret string, body []byte) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// S12: a failed delivery looks exactly like the seed's example.
+// S12: a failed delivery looks exactly like the seed's example, but for the explanation (A4).
 func TestSeedsFailedExample(t *testing.T) {
 	t.Parallel()
 	c := sharedAPI(t)
@@ -62,7 +62,7 @@ func TestSeedsFailedExample(t *testing.T) {
 	hook, eventType := c.webhook(r.URL, object{"max_attempts": 3, "timeout_seconds": 1})
 	event := c.publish(eventType, object{})
 	d := c.settled(hook)
-	for _, name := range []string{"id", "event_id", "webhook_id", "event_type", "created_at"} {
+	for _, name := range []string{"id", "event_id", "webhook_id", "event_type", "created_at", "explanation"} {
 		require.Contains(t, d, name)
 		delete(d, name)
 	}
