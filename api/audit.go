@@ -120,8 +120,7 @@ func (a *API) listAuditLog(ctx context.Context, in *listAuditLogInput) (*listAud
 		return nil, err
 	}
 	page.Since, page.Until = in.Since, in.Until
-	of := tenant(ctx)
-	found, last, err := a.Store.AuditLog(ctx, hook.AuditFilter{TenantID: &of, Actor: in.Actor, Target: in.Target, Action: in.Action}, page)
+	found, last, err := a.Store.AuditLog(ctx, hook.AuditFilter{Of: listed(ctx), Actor: in.Actor, Target: in.Target, Action: in.Action}, page)
 	if err != nil {
 		return nil, err
 	}

@@ -76,8 +76,7 @@ func (a *API) getUsage(ctx context.Context, in *getUsageInput) (*getUsageOutput,
 	if err := checkWholeAccount(ctx); err != nil {
 		return nil, err
 	}
-	of := tenant(ctx)
-	f, err := in.filter(&of, time.Now())
+	f, err := in.filter(listed(ctx), time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +95,8 @@ func (a *API) getUsage(ctx context.Context, in *getUsageInput) (*getUsageOutput,
 }
 
 // filter returns what the request asks for: whole periods, of one tenant or of all.
-func (in *getUsageInput) filter(of *hook.TenantID, now time.Time) (hook.UsageFilter, error) {
-	f := hook.UsageFilter{TenantID: of, By: hook.UsagePeriod(in.By)}
+func (in *getUsageInput) filter(of hook.TenantFilter, now time.Time) (hook.UsageFilter, error) {
+	f := hook.UsageFilter{Of: of, By: hook.UsagePeriod(in.By)}
 	length, usual := f.By.Length(), defaultUsageDays
 	if f.By == hook.ByHour {
 		usual = defaultUsageHours

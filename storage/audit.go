@@ -75,13 +75,11 @@ func (r *auditRow) entry() (hook.AuditEntry, error) {
 func (s *Store) AuditLog(ctx context.Context, f hook.AuditFilter, p hook.Page) (list []hook.AuditEntry, next *[16]byte, err error) {
 	l := listing{table: "audit_log", alias: "a", columns: auditColumns, args: pgx.StrictNamedArgs{}}
 	l.ofType("a.action", f.Action)
-	if f.TenantID != nil {
-		l.within, l.args["tenant_id"] = append(l.within, `a.tenant_id = @tenant_id`), [16]byte(*f.TenantID)
-	}
+	l.ofTenants(f.Of)
 	for _, c := range []struct{ column, arg, value string }{{"a.target_id", "target", f.Target}, {"a.actor_id", "actor", f.Actor}} {
 		switch condition := c.column + ` = @` + c.arg; {
 		case c.value == "":
-		case f.TenantID != nil && len(l.within) == 1: // there is an index with the tenant for one of them
+		case !f.Of.All && len(l.within) == 1: // there is an index with the tenant for one of them
 			l.within, l.args[c.arg] = append(l.within, condition), c.value
 		default:
 			l.filter = append(l.filter, condition)
@@ -116,12 +114,17 @@ const purgePage = 5000
 
 // PurgeAuditLog deletes the entries that are older than age, page by page from the oldest, and returns how many.
 func (s *Store) PurgeAuditLog(ctx context.Context, age time.Duration) (deleted int64, err error) {
+	return s.purge(ctx, "audit log", age, `
+		delete from audit_log where id = any(array(
+			select id from audit_log where id < uuid_floor(now() - $1::interval) order by id limit $2 for update skip locked))`)
+}
+
+// purge deletes the rows of a table that are older than age, page by page. sql deletes one page: $1 is the age, $2 its size.
+func (s *Store) purge(ctx context.Context, table string, age time.Duration, sql string) (deleted int64, err error) {
 	for {
-		tag, err := s.pool.Exec(ctx, `
-			delete from audit_log where id = any(array(
-				select id from audit_log where id < uuid_floor(now() - $1::interval) order by id limit $2 for update skip locked))`, age, purgePage)
+		tag, err := s.pool.Exec(ctx, sql, age, purgePage)
 		if err != nil {
-			return deleted, mapErr(fmt.Errorf("purge audit log: %w", err))
+			return deleted, mapErr(fmt.Errorf("purge %s: %w", table, err))
 		}
 		deleted += tag.RowsAffected()
 		if tag.RowsAffected() < purgePage {

@@ -23,7 +23,7 @@ func acting(t *testing.T) context.Context {
 func (f *fixture) log(t *testing.T) []hook.AuditEntry {
 	t.Helper()
 	tenant := hook.DefaultTenant()
-	list, next, err := f.AuditLog(t.Context(), hook.AuditFilter{TenantID: &tenant}, hook.Page{Limit: 100})
+	list, next, err := f.AuditLog(t.Context(), hook.AuditFilter{Of: hook.OneTenant(tenant)}, hook.Page{Limit: 100})
 	require.NoError(t, err)
 	require.Nil(t, next)
 	return list
@@ -297,7 +297,7 @@ func TestAuditOfOtherChanges(t *testing.T) {
 		acme, _, err = f.CreateTenant(ctx, hook.Tenant{Name: "acme"}, secrets.NewAPIKey())
 		return err
 	})
-	list, _, err := f.AuditLog(t.Context(), hook.AuditFilter{TenantID: &acme.ID}, hook.Page{Limit: 10})
+	list, _, err := f.AuditLog(t.Context(), hook.AuditFilter{Of: hook.OneTenant(acme.ID)}, hook.Page{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, list, 1, "its first key is in its own log")
 	require.Equal(t, hook.AuditKeyCreated, list[0].Action)
@@ -338,33 +338,33 @@ func TestAuditLogPages(t *testing.T) {
 		}
 		return list
 	}
-	all, _ := targets(hook.AuditFilter{}, hook.Page{})
+	all, _ := targets(hook.AuditFilter{Of: hook.TenantFilter{All: true}}, hook.Page{})
 	require.Equal(t, append([]string{""}, text(5, 4, 3, 2, 1, 0)...), all)
 	for name, c := range map[string]struct {
 		filter hook.AuditFilter
 		want   []string
 	}{
-		"actor":                      {hook.AuditFilter{TenantID: &tenant, Actor: "b"}, text(3, 1)},
-		"target":                     {hook.AuditFilter{TenantID: &tenant, Target: ids[3].String()}, text(3)},
-		"another tenant's":           {hook.AuditFilter{TenantID: &tenant, Target: ids[2].String()}, nil},
-		"actor and target":           {hook.AuditFilter{TenantID: &tenant, Actor: "a", Target: ids[3].String()}, nil},
-		"action":                     {hook.AuditFilter{TenantID: &tenant, Action: "topic_token.created"}, []string{""}},
-		"actions":                    {hook.AuditFilter{TenantID: &tenant, Action: "delivery.*", Actor: "a"}, text(4, 0)},
-		"actor, all tenants":         {hook.AuditFilter{Actor: "b"}, text(5, 3, 1)},
-		"actor and target, the same": {hook.AuditFilter{Actor: "b", Target: ids[5].String()}, text(5)},
+		"actor":                      {hook.AuditFilter{Of: hook.OneTenant(tenant), Actor: "b"}, text(3, 1)},
+		"target":                     {hook.AuditFilter{Of: hook.OneTenant(tenant), Target: ids[3].String()}, text(3)},
+		"another tenant's":           {hook.AuditFilter{Of: hook.OneTenant(tenant), Target: ids[2].String()}, nil},
+		"actor and target":           {hook.AuditFilter{Of: hook.OneTenant(tenant), Actor: "a", Target: ids[3].String()}, nil},
+		"action":                     {hook.AuditFilter{Of: hook.OneTenant(tenant), Action: "topic_token.created"}, []string{""}},
+		"actions":                    {hook.AuditFilter{Of: hook.OneTenant(tenant), Action: "delivery.*", Actor: "a"}, text(4, 0)},
+		"actor, all tenants":         {hook.AuditFilter{Of: hook.TenantFilter{All: true}, Actor: "b"}, text(5, 3, 1)},
+		"actor and target, the same": {hook.AuditFilter{Of: hook.TenantFilter{All: true}, Actor: "b", Target: ids[5].String()}, text(5)},
 	} {
 		list, next := targets(c.filter, hook.Page{})
 		require.Equal(t, c.want, list, name)
 		require.Nil(t, next, name)
 	}
-	first, next := targets(hook.AuditFilter{TenantID: &tenant}, hook.Page{Limit: 2})
+	first, next := targets(hook.AuditFilter{Of: hook.OneTenant(tenant)}, hook.Page{Limit: 2})
 	require.Equal(t, append([]string{""}, text(4)...), first)
-	second, next := targets(hook.AuditFilter{TenantID: &tenant}, hook.Page{Limit: 2, Before: next})
+	second, next := targets(hook.AuditFilter{Of: hook.OneTenant(tenant)}, hook.Page{Limit: 2, Before: next})
 	require.Equal(t, text(3, 1), second)
-	third, next := targets(hook.AuditFilter{TenantID: &tenant}, hook.Page{Limit: 2, Before: next})
+	third, next := targets(hook.AuditFilter{Of: hook.OneTenant(tenant)}, hook.Page{Limit: 2, Before: next})
 	require.Equal(t, text(0), third)
 	require.Nil(t, next)
-	none, _ := targets(hook.AuditFilter{TenantID: &tenant}, hook.Page{Until: time.Now().Add(-time.Hour)})
+	none, _ := targets(hook.AuditFilter{Of: hook.OneTenant(tenant)}, hook.Page{Until: time.Now().Add(-time.Hour)})
 	require.Empty(t, none)
 }
 

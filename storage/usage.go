@@ -46,8 +46,8 @@ const usageSQL = `
 // it counts everything that is committed.
 func (s *Store) Usage(ctx context.Context, f hook.UsageFilter) ([]hook.Usage, error) {
 	args, of := pgx.StrictNamedArgs{"since": f.Since, "until": f.Until, "by": string(f.By)}, ""
-	if f.TenantID != nil {
-		args["tenant_id"], of = [16]byte(*f.TenantID), ` and tenant_id = @tenant_id`
+	if !f.Of.All {
+		args["tenant_id"], of = [16]byte(f.Of.ID), ` and tenant_id = @tenant_id`
 	}
 	rows, _ := s.lists.Query(ctx, fmt.Sprintf(usageSQL, of), args) // ForEachRow reports its error
 	list := []hook.Usage{}
@@ -98,16 +98,7 @@ func (s *Store) FoldUsage(ctx context.Context) (moved int64, err error) {
 // PurgeUsage deletes the counts of hours that began longer ago than age, page by page, and returns how many rows it has
 // deleted.
 func (s *Store) PurgeUsage(ctx context.Context, age time.Duration) (deleted int64, err error) {
-	for {
-		tag, err := s.pool.Exec(ctx, `
-			delete from tenant_usage where (tenant_id, hour) in (
-				select tenant_id, hour from tenant_usage where hour < now() - $1::interval order by hour limit $2)`, age, purgePage)
-		if err != nil {
-			return deleted, mapErr(fmt.Errorf("purge usage: %w", err))
-		}
-		deleted += tag.RowsAffected()
-		if tag.RowsAffected() < purgePage {
-			return deleted, nil
-		}
-	}
+	return s.purge(ctx, "usage", age, `
+		delete from tenant_usage where (tenant_id, hour) in (
+			select tenant_id, hour from tenant_usage where hour < now() - $1::interval order by hour limit $2)`)
 }

@@ -14,7 +14,7 @@ import (
 func (f *fixture) used(t *testing.T, tenant hook.TenantID) (sum hook.Usage) {
 	t.Helper()
 	now := time.Now()
-	list, err := f.Usage(t.Context(), hook.UsageFilter{TenantID: &tenant, Since: now.Add(-48 * time.Hour), Until: now.Add(48 * time.Hour), By: hook.ByDay})
+	list, err := f.Usage(t.Context(), hook.UsageFilter{Of: hook.OneTenant(tenant), Since: now.Add(-48 * time.Hour), Until: now.Add(48 * time.Hour), By: hook.ByDay})
 	require.NoError(t, err)
 	for _, u := range list {
 		require.Equal(t, u.Start.Truncate(24*time.Hour), u.Start)
@@ -160,10 +160,10 @@ func TestUsagePeriods(t *testing.T) {
 	}
 	day := at.Truncate(24 * time.Hour)
 	require.Equal(t, []hook.Usage{of(tenant, at, 1), of(tenant, at.Add(time.Hour), 1)},
-		usage(hook.UsageFilter{TenantID: &tenant, Since: at, Until: at.Add(2 * time.Hour), By: hook.ByHour}))
+		usage(hook.UsageFilter{Of: hook.OneTenant(tenant), Since: at, Until: at.Add(2 * time.Hour), By: hook.ByHour}))
 	require.Equal(t, []hook.Usage{of(other, day, 2), of(tenant, day, 2), of(other, day.AddDate(0, 0, 1), 2), of(tenant, day.AddDate(0, 0, 1), 2)},
-		usage(hook.UsageFilter{Since: day, Until: day.AddDate(0, 0, 2), By: hook.ByDay}))
-	require.Empty(t, usage(hook.UsageFilter{TenantID: &tenant, Since: day.AddDate(0, 0, 2), Until: day.AddDate(0, 0, 3), By: hook.ByDay}))
+		usage(hook.UsageFilter{Of: hook.TenantFilter{All: true}, Since: day, Until: day.AddDate(0, 0, 2), By: hook.ByDay}))
+	require.Empty(t, usage(hook.UsageFilter{Of: hook.OneTenant(tenant), Since: day.AddDate(0, 0, 2), Until: day.AddDate(0, 0, 3), By: hook.ByDay}))
 
 	deleted, err := f.PurgeUsage(t.Context(), time.Since(at.Add(2*time.Hour))-time.Minute)
 	require.NoError(t, err)

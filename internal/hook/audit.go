@@ -85,10 +85,10 @@ type AuditEntry struct {
 // At returns the time of the entry, to the millisecond.
 func (e *AuditEntry) At() time.Time { return idTime(e.ID) }
 
-// AuditFilter narrows a list of audit entries. Zero values do not narrow it.
+// AuditFilter narrows a list of audit entries. Zero values, but for Of, do not narrow it.
 type AuditFilter struct {
-	// TenantID is the tenant whose log it is; nil for all tenants.
-	TenantID *TenantID
+	// Of names the tenants whose log it is.
+	Of TenantFilter
 	// Actor and Target are ids.
 	Actor, Target string
 	// Action is an action, or a pattern of actions such as webhook.*.

@@ -39,8 +39,8 @@ func (p UsagePeriod) Length() time.Duration {
 
 // UsageFilter selects usage.
 type UsageFilter struct {
-	// TenantID is the tenant; nil for each of all tenants.
-	TenantID *TenantID
+	// Of names the tenants; each is counted by itself.
+	Of TenantFilter
 	// Since and Until bound the periods' beginnings, since <= start < until. They are beginnings of periods.
 	Since, Until time.Time
 	By           UsagePeriod
