@@ -20,7 +20,7 @@ const bearer = "bearer"
 type callerKey struct{}
 
 // caller is the result of authenticating a request. TenantID of its Key is the tenant for which the request acts, which
-// need not be that of the key itself (see actingFor).
+// need not be that of the key itself (see actFor).
 type caller struct {
 	hook.Authentication
 	// cached is the hash of the API key if the key came from the publish cache; otherwise it is zero.

@@ -53,6 +53,9 @@ type Options struct {
 	Settings map[string]string
 }
 
+// isTemporary reports whether nothing of the server's data need outlive it, or a crash.
+func (o *Options) isTemporary() bool { return o.DataDir == "" && !o.Durable }
+
 // Server is a running PostgreSQL server. It trusts every local user, so it
 // must not hold anything of value.
 type Server struct {
@@ -100,7 +103,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	if s.run, err = newRunDir(cred, opts.DataDir == "" && !opts.Durable); err != nil {
+	if s.run, err = newRunDir(cred, opts.isTemporary()); err != nil {
 		return nil, err
 	}
 	if err := s.launch(ctx, bin, opts, cred); err != nil {
@@ -117,7 +120,7 @@ func (s *Server) launch(ctx context.Context, bin string, opts Options, cred *sys
 		dataDir = filepath.Join(s.run.path, "data")
 	}
 	var err error
-	if opts.DataDir == "" && !opts.Durable {
+	if opts.isTemporary() {
 		err = initTemporary(ctx, bin, dataDir, cred)
 	} else {
 		err = initdb(ctx, bin, dataDir, opts.Durable, cred)

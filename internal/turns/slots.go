@@ -2,6 +2,7 @@ package turns
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -63,11 +64,9 @@ func (s *Slots[K]) leave(owner K, turn chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := s.owners[owner]
-	for i, other := range o.waiting {
-		if other == turn {
-			o.waiting = append(o.waiting[:i:i], o.waiting[i+1:]...)
-			return
-		}
+	if at := slices.Index(o.waiting, turn); at >= 0 {
+		o.waiting = slices.Delete(o.waiting, at, at+1)
+		return
 	}
 	s.give(owner, o)
 }
