@@ -25,6 +25,9 @@ const (
 	runnerDelay = 50 * time.Millisecond
 	// maxSharedRows is how many rows a statement has at most if it has items of several tenants: some 20 ms of work.
 	maxSharedRows = 100
+	// maxTenantRows is how many of these rows one tenant has at most: some 5 ms of work. Other tenants do not wait for
+	// a statement with more rows of one tenant.
+	maxTenantRows = 25
 )
 
 // group gathers concurrent database requests into shared statements: the items that arrive while one statement runs
@@ -33,8 +36,9 @@ const (
 // Items of different lanes never share a statement. A statement that fails is repeated in parts (splitter). Items
 // that need a row lock which stays taken go into quarantine (lockQueue), so that they delay only each other.
 //
-// Tenants share fairly, if the group knows them: calls take turns, a statement with several tenants has at most
-// maxSharedRows, and a tenant whose item comes while a larger statement of another tenant runs does not wait for that.
+// Tenants share fairly, if the group knows them (K9): calls take turns, a statement with several tenants has at most
+// maxSharedRows, and maxTenantRows of each. A statement with more rows is large and has one tenant only; another
+// tenant's item that comes while it runs does not wait for it.
 type group[T any] struct {
 	// do handles all items atomically and stores each item's outcome in the item. If ctx has a lock wait
 	// (withLockWait), it waits no longer than that for a row.
@@ -81,7 +85,7 @@ type lane[T any] struct {
 	began time.Time
 	// enough is closed when lingerRows wait; nil if no statement lingers.
 	enough chan struct{}
-	// large are the tenants of the large statements that run: those with more than maxSharedRows.
+	// large are the tenants of the large statements that run: those with more than maxTenantRows.
 	large []hook.TenantID
 	// runnerDue reports whether a check for delayed statements is scheduled.
 	runnerDue bool
@@ -315,6 +319,10 @@ func (g *group[T]) take(l *lane[T], beside bool) (batch []*member[T], large bool
 			continue
 		}
 		m := c.members[0]
+		if s.hasEnough(m.item) {
+			at++
+			continue
+		}
 		if !s.fits(m.item) {
 			break
 		}

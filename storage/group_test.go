@@ -527,11 +527,78 @@ func TestGroupIsFairToTenants(t *testing.T) {
 				}
 				flood.Wait()
 				require.Greater(t, largest.Load(), int32(300), "alone, the flood shares large statements")
-				require.LessOrEqual(t, worst, 2*maxSharedRows*time.Millisecond)
+				require.LessOrEqual(t, worst, 2*(maxTenantRows+1)*time.Millisecond)
 				require.True(t, g.idle())
 			})
 		})
 	}
+}
+
+// K9: tenants with an item each share a statement, and a busy one has at most maxTenantRows of its rows.
+func TestGroupSharesStatements(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		calls [][]*turn
+		want  []map[byte]int
+	}{
+		{"many tenants", eachTurn(2, 200), []map[byte]int{evenly(2, 100), evenly(102, 100)}},
+		{"a busy one among them", append([][]*turn{turnsOf(1, 200)}, eachTurn(2, 5)...), []map[byte]int{merged(evenly(2, 5), 1, maxTenantRows), {1: 200 - maxTenantRows}}},
+		{"one alone", [][]*turn{turnsOf(1, 300)}, []map[byte]int{{1: 300}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, c.want, statementsOf(c.calls))
+		})
+	}
+}
+
+// statementsOf returns how many items of each tenant each statement has, if the calls wait when the first begins.
+func statementsOf(calls [][]*turn) (list []map[byte]int) {
+	g := fairGroup(new(atomic.Int32))
+	g.maxRunners = 0 // no statement beside another
+	l := &g.lanes[0]
+	l.running = 1
+	for _, items := range calls {
+		members := make([]*member[*turn], 0, len(items))
+		for _, item := range items {
+			members = append(members, &member[*turn]{item: item, done: make(chan error, 1)})
+		}
+		g.enter(members)
+	}
+	for {
+		batch, _ := g.take(l, false)
+		if len(batch) == 0 {
+			return list
+		}
+		of := map[byte]int{}
+		for _, m := range batch {
+			of[m.item.tenant]++
+		}
+		list = append(list, of)
+	}
+}
+
+// eachTurn returns calls with one item each, of n tenants from first on.
+func eachTurn(first byte, n int) (calls [][]*turn) {
+	for i := range n {
+		calls = append(calls, turnsOf(first+byte(i), 1))
+	}
+	return calls
+}
+
+// evenly returns one item for each of n tenants from first on.
+func evenly(first byte, n int) map[byte]int {
+	of := map[byte]int{}
+	for i := range n {
+		of[first+byte(i)] = 1
+	}
+	return of
+}
+
+func merged(of map[byte]int, tenant byte, n int) map[byte]int {
+	of[tenant] = n
+	return of
 }
 
 // Several tenants with large calls go on beside each other, and nothing is left behind.
