@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/longtest"
 )
 
 // nested returns a JSON array nested depth deep.
@@ -16,6 +18,7 @@ func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repe
 // its batch are accepted.
 func TestDeepJSON(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	webhook := f.newWebhook(t, "user.created")
 	const good = `{"type":"user.created","data":1}`
@@ -56,6 +59,7 @@ func TestDeepJSON(t *testing.T) {
 // Spec 7: the answer to a request with many small mistakes is not many times as large.
 func TestAnswersToManyMistakes(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	members := make([]string, 5000)
 	for i := range members {

@@ -9,12 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // A body that is cut within a character is shown as text up to that character. A body that is not UTF-8 is shown in
 // base64, cut or not.
 func TestTruncatedAnswers(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	id := f.newWebhook(t, "user.created")
 	length := int64(60_022)

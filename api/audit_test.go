@@ -12,6 +12,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // audited returns the action that each operation leaves in the audit log. Every operation that changes something, and
@@ -62,6 +63,7 @@ func (c *client) entries(t *testing.T, query string) []map[string]any {
 // from; every other operation leaves none. A refused request leaves none either.
 func TestEveryChangeIsLogged(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t, func(d *api.Deps) { d.Config.LongPoll = time.Millisecond })
 	key := f.post(t, "/v1/api-keys", `{"name":"Backend","scopes":["admin"]}`).object(t, http.StatusCreated)
 	acts := f.as(key["key"].(string))

@@ -206,6 +206,7 @@ func TestPublishBatchIdempotently(t *testing.T) {
 // S9: a batch has 1 to 1,000 events.
 func TestPublishBatchSize(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	f.newWebhook(t, "*")
 	list := make([]string, 1000)

@@ -11,6 +11,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 const uuidPattern = `^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`
@@ -240,6 +241,7 @@ func TestListCommendaWebhooks(t *testing.T) {
 // C2: the list is complete, however many webhooks there are.
 func TestListManyCommendaWebhooks(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	const n = 201
 	want := make([]string, n)

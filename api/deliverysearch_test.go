@@ -10,11 +10,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // A2: one list has the deliveries of all webhooks, and every filter narrows it.
 func TestSearchDeliveries(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	require.Equal(t, map[string]any{"deliveries": []any{}, "next_cursor": nil}, f.get(t, "/v1/deliveries").object(t, http.StatusOK))
 	one := f.newWebhook(t, "user.created")

@@ -9,6 +9,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // chain returns a webhook-hops header with n ids.
@@ -98,6 +99,7 @@ func outcome(t *testing.T, a answer) (status int, code string) {
 // webhook is refused, on every surface.
 func TestWebhooksToTheAPIItself(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	create := func(t *testing.T, c *client, url string) []answer {
 		t.Helper()
 		return []answer{

@@ -17,6 +17,7 @@ import (
 // surfaces, under the name of its field and never with a 5xx. A refused update changes nothing.
 func TestHostileDestinations(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	guard, err := egress.New(egress.Config{})
 	require.NoError(t, err)
 	t.Cleanup(guard.Close)

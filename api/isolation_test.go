@@ -12,6 +12,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // ownNames returns the operations whose paths contain names that each tenant chooses. The same names of another tenant
@@ -147,6 +148,7 @@ func pageOf(t *testing.T, c *client, path string) map[string]any {
 // tenant's, and the cursor of another list is 400.
 func TestCursorsOfOthers(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	_, key := f.newTenant(t)
 	other := f.as(key)

@@ -157,6 +157,7 @@ func TestLimitedKeysMakeLimitedKeys(t *testing.T) {
 // A topic token allows following its topics for some time, and nothing else.
 func TestTopicTokens(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	f.say(t, "chat", "room-1", "hello")
 	minter := f.post(t, "/v1/api-keys", `{"name":"m","scopes":["subscribe"],"caches":["chat"],"topics":["room-1","room.*"]}`).object(t, http.StatusCreated)

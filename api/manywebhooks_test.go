@@ -19,6 +19,7 @@ import (
 // with a delivery for each, within the time and the memory of one request. The test runs alone, because it counts the
 // allocations of the process.
 func TestManyWebhooks(t *testing.T) { //nolint:paralleltest // see above
+	longtest.Only(t)
 	manyWebhooks := longtest.Size(1_200, 10_000)
 	f := setup(t)
 	begin := time.Now()

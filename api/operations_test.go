@@ -13,6 +13,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/internal/secrets"
 )
 
@@ -142,6 +143,7 @@ func TestTheTableOfCallsHasEveryOperation(t *testing.T) {
 // Spec 7: scopes; admin includes the others.
 func TestScopes(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	require.Equal(t, http.StatusCreated, f.do(t, "PUT", "/v1/event-types/invoice.paid", "", nil).status)
 	for _, scope := range hook.Scopes() {

@@ -15,6 +15,7 @@ import (
 	"grapnel/internal/canonjson/canonjsontest"
 	workflowcontract "grapnel/internal/contract"
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/internal/payload"
 )
 
@@ -79,6 +80,7 @@ func TestPublishForAnUnavailableEndpoint(t *testing.T) {
 // Spec 2: data is stored in canonical form and is returned so, byte for byte.
 func TestPublishStoresCanonicalData(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	for _, v := range canonjsontest.Load(t, "../internal/canonjson").Accept {
 		id, err := hook.ParseEventID(f.publish(t, v.Input))

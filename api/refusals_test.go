@@ -13,6 +13,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/internal/syncbuf"
 )
 
@@ -119,6 +120,7 @@ func TestRefusedPublishesAreLogged(t *testing.T) {
 // states how many lines were omitted.
 func TestRefusalsDoNotFillTheLog(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := logging(t)
 	_, text := f.newTenant(t)
 	for range 400 {

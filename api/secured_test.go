@@ -57,6 +57,7 @@ func TestDocsRunNoScriptOfThePage(t *testing.T) {
 // The page has one field for the key; the document has every security scheme.
 func TestDocsHaveOneFieldForTheKey(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	of := func(path string) (doc map[string]any) {
 		a := f.as("").get(t, path)
@@ -94,6 +95,7 @@ func TestDocsHaveOneFieldForTheKey(t *testing.T) {
 // The example that the page fills in for an operation has just the members that it needs, and works.
 func TestTryItOut(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	want := map[string]string{
 		"create-webhook":          `{"url":"https://yourapp.com/webhook","events":["user.created","user.updated","project.created"]}`,

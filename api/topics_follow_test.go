@@ -16,6 +16,7 @@ import (
 
 	"grapnel/api"
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/internal/topics"
 )
 
@@ -137,6 +138,7 @@ func TestPollWaitsForItsNumber(t *testing.T) {
 // M8: any number of subscribers get a message.
 func TestManyPolls(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f, _ := following(t)
 	polls := make([]<-chan answer, 30)
 	for i := range polls {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/internal/secrets"
 )
 
@@ -162,6 +163,7 @@ func TestMessageOfALimitedKey(t *testing.T) {
 // M6: numbers count up by one, without gaps or duplicates, however many clients publish.
 func TestMessagesOfManyPublishers(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	var all sync.WaitGroup
 	const publishers, each = 50, 4

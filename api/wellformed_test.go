@@ -6,11 +6,14 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/longtest"
 )
 
 // S2: an unreadable parameter is an error and never stands for the first page.
 func TestQueriesThatWouldBeReadPast(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	for query, at := range map[string]string{
 		"cursor=%zz":          "query",

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"grapnel/internal/longtest"
 )
 
 // Messages are for clients that know neither Go nor Huma.
@@ -92,6 +94,7 @@ func TestWordsAboutConflicts(t *testing.T) {
 // The message about a member of another type says which types it may have.
 func TestWordsAboutTypes(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	f.do(t, http.MethodPut, "/v1/event-types/invoice.paid", `{"description":7}`, nil).refused(t, "body.description", "expected string")
 	f.post(t, "/webhooks", `{"url":"https://yourapp.com/webhook","topics":"A"}`).refused(t, "body.topics", "expected array")

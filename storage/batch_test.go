@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // requireConflict checks that the publish failed because its idempotency key is taken.
@@ -261,6 +262,7 @@ func TestPublishAllNumbersMessages(t *testing.T) {
 // S9: publishing a list has the same results as publishing its events one by one.
 func TestPublishAllIsPublishOneByOne(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	drawn := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) hook.Publication {
 		return publication(rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(t, "key"), rapid.SampledFrom([]string{`1`, `2`, `"bad"`}).Draw(t, "data"))

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/storage"
 )
 
@@ -190,6 +191,11 @@ func TestFindDeliveries(t *testing.T) {
 			}
 		}
 	}
+	if !longtest.On() { // each kind of change with each base would take half a minute
+		searches = slices.DeleteFunc(searches, func(s hook.DeliverySearch) bool {
+			return (s.WebhookID != hook.WebhookID{}) && (s.Reference != "" && s.Reference != "order_1" || s.EventType != "" && s.EventType != "user.*")
+		})
+	}
 	check := func(t *testing.T, limits ...int) {
 		t.Helper()
 		all := list()
@@ -266,6 +272,7 @@ func TestFindDeliveriesOfEventsAtOneMoment(t *testing.T) {
 // when it finds little.
 func TestASearchReadsABoundedNumberOfRows(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	w := f.webhook(t)
 	month(t, f, w)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // partitioned are the names of the tables with a partition for each day.
@@ -57,6 +58,7 @@ func TestEnsurePartitions(t *testing.T) {
 // days' partitions can still be created.
 func TestRowsOfFarDaysGoToTheDefaultPartition(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	w := f.webhook(t)
 	_, err := f.EnsurePartitions(t.Context())

@@ -83,6 +83,7 @@ func TestMigrateWaitsWithoutAConnection(t *testing.T) {
 // Every migration can be reverted, with rows in the tables, and run again.
 func TestMigrateDownAndUp(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	f.topicWebhook(t, room(), "bot")
 	message(t, f.Store, room(), "x")

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // plans are settings that make the planner choose different plans.
@@ -92,6 +93,7 @@ func (f *fixture) requireWaiting(t *testing.T) {
 // partitions at the same time locks these tables in the same order.
 func TestRepeatedKeysBesideMaintenance(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	f.webhook(t)
 	_, err := f.Publish(t.Context(), publication("old", `{"id":"user_123"}`))

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/storage"
 	"grapnel/storage/storagetest"
 )
@@ -82,6 +83,7 @@ func TestPublishWithoutAnOwner(t *testing.T) {
 // The owner is read for each statement: a process that takes itself as dead owns nothing of what it accepts then.
 func TestTheOwnerIsReadForEachStatement(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	f.webhook(t)
 	owners := []hook.ProcessID{{1}, {}, {2}}
@@ -281,6 +283,7 @@ func TestOwnedEventsDoNotHoldUpTheOthers(t *testing.T) {
 // for owners.
 func TestAClaimReadsItsPage(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	owner := f.living(t)
 	const limit = 50

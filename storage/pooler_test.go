@@ -41,6 +41,7 @@ func startBouncer(t *testing.T, url string) *postgres.Bouncer {
 // The test's pgbouncer breaks code that relies on sessions, such as pgx's default mode.
 func TestPgbouncerIsOne(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	url := bouncerTo(t, pgtest.New(t, pgtest.Template{}))
 	var conns [2]*pgx.Conn
 	for i := range conns {
@@ -61,6 +62,7 @@ func TestPgbouncerIsOne(t *testing.T) {
 // setting says that there is a pgbouncer.
 func TestThroughPgbouncer(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	direct := setup(t)
 	url := bouncerTo(t, direct.url)
 	f := &fixture{Store: open(t, url, encryptionKey), url: direct.url, db: direct.db}

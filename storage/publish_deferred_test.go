@@ -10,6 +10,7 @@ import (
 
 	"grapnel/internal/contract"
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // Spec 9: a delivery to an unavailable endpoint is deferred from the start. The event's workflow has the other
@@ -96,7 +97,7 @@ func TestDeferringWhileTheDrainEnds(t *testing.T) {
 	w := f.webhook(t)
 	require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
 	kept, begun := 0, 0
-	for range 100 {
+	for range longtest.Size(15, 100) {
 		f.publish(t, "user.created")
 		require.Len(t, must(f.ExpireDeferred(t.Context(), w.ID, -time.Hour, 10)).Deliveries, 1)
 		var ended atomic.Bool

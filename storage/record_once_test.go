@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/storage/storagetest"
 )
 
@@ -77,6 +78,7 @@ func TestGoneTakesNoNeighbourAlong(t *testing.T) {
 // An attempt that is recorded again while the first recording is still committing is recorded once.
 func TestRecordedOnceBesideItsOwnCommit(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	w := f.webhook(t)
 	id := f.delivery(t, w)

@@ -138,6 +138,7 @@ func TestReplayChooses(t *testing.T) {
 // creates none twice, even if several processes make steps.
 func TestReplayRate(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	for range 60 {
 		f.past(t, "user.created")

@@ -112,6 +112,7 @@ func TestWhatIsPausedOutlivesItsDay(t *testing.T) {
 // A delivery that is committed just before its day is dropped, such as a replay's, stays.
 func TestADayIsLookedAtUnderTheLock(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	w := f.webhook(t)
 	f.partition(t, -31, partitioned...)

@@ -67,6 +67,7 @@ func (f *fixture) whereabouts(t *testing.T) map[string]string {
 // and the default partitions stay small.
 func TestLateRowsMoveToTheirDay(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	for days := -1; days <= 3; days++ {
 		for _, base := range partitioned {

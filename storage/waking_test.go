@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // lost returns the drains that a sweeper would start or wake now.
@@ -239,7 +240,7 @@ func TestDeferringWhileTheDrainFallsAsleep(t *testing.T) {
 	f := setup(t)
 	w := f.asleep(t)
 	again, woken := 0, 0
-	for range 100 {
+	for range longtest.Size(15, 100) {
 		f.exec(t, `update deliveries set next_attempt_at = now() + interval '2 hours'`)
 		require.Empty(t, f.lost(t))
 		asleep := false

@@ -22,6 +22,7 @@ import (
 	"grapnel/internal/app"
 	"grapnel/internal/config"
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/internal/pgtest"
 	"grapnel/internal/secrets"
 	"grapnel/internal/syncbuf"
@@ -219,6 +220,7 @@ func itoa(n int) string { text, _ := json.Marshal(n); return string(text) }
 // Readiness fails first; new requests are still served for --drain-delay.
 func TestDrainDelay(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	o := options(t)
 	o.Config.DrainDelay = time.Hour // limited to half of the time for requests
 	o.Config.ShutdownTimeout = 6 * time.Second
@@ -238,6 +240,7 @@ func TestDrainDelay(t *testing.T) {
 // The whole shutdown has a time limit, whatever hangs.
 func TestStopIsBounded(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	o := options(t)
 	o.Config.ShutdownTimeout = 2 * time.Second
 	r := start(t, o)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/serviceerror"
+
+	"grapnel/internal/longtest"
 )
 
 // While Temporal is unavailable, a round takes one timeout only and keeps no event from other processes. Temporal is
@@ -110,6 +112,7 @@ func TestSweeperGoesOnPastARefusedStart(t *testing.T) {
 // A refused event is tried again later, and does not keep the events after it from being started.
 func TestSweeperGetsPastWhatIsRefused(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	synctest.Test(t, func(t *testing.T) {
 		o := &outbox{}
 		s := &temporalServer{start: func(context.Context, string) error { return serviceerror.NewInvalidArgument("no") }}
@@ -152,6 +155,7 @@ func TestSweeperOfAProcessWithoutTemporal(t *testing.T) {
 // starts them meanwhile.
 func TestSweeperAndASlowTemporal(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	synctest.Test(t, func(t *testing.T) {
 		s, o := &temporalServer{start: slow(2 * time.Second)}, &outbox{}
 		defer sweeping(t, s, o)()

@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 // whatever fails and in any order (docs/architecture.md).
 func TestRace(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	address := database(t)
 	// The ids of a process only grow, so a sequence begins after the end of the previous one.
 	var passed time.Duration

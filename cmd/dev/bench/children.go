@@ -143,7 +143,7 @@ func (b *bencher) startStack(ctx context.Context, dir string, spec *Spec, number
 		return nil, err
 	}
 	args := []string{
-		benchStackRole, "--data-dir=" + dir, "--no-receiver", "--metrics-addr=", "--shutdown-timeout=10s", "--layout=" + b.Processes,
+		benchStackRole, "--data-dir=" + dir, "--no-receiver", "--metrics-addr=", "--shutdown-timeout=10s", "--layout=" + b.Processes, "--binary=" + b.Binary,
 		"--api-addr=" + addrs[0].String(), "--temporal-addr=" + addrs[1].String(), "--ui-addr=" + addrs[2].String(), "--second-api-addr=" + addrs[3].String(),
 	}
 	if spec.Case == CaseOutage {
@@ -177,6 +177,9 @@ func (b *bencher) startStack(ctx context.Context, dir string, spec *Spec, number
 		return c, err
 	}
 	spec.Processes, b.report.Machine.Layout, err = processesOf(c.ready)
+	if b.Processes == layoutBinary {
+		b.report.Machine.Layout = "grapnel serve; Temporal server; PostgreSQL, which serves both; load and receiver in a process of their own"
+	}
 	return c, err
 }
 

@@ -46,9 +46,10 @@ type benchOptions struct {
 	Medians    int           `default:"1" help:"Number of runs of each case, each on a fresh stack. The report has the median."`
 	JSON       string        `name:"json" placeholder:"FILE" help:"Also write the report as JSON to this file."`
 	SVG        string        `name:"svg" placeholder:"DIR" help:"Write charts to this directory: two for each row of the report, two more for the case soak, three for the case curve and one for the case tenants."`
-	Profile    string        `placeholder:"DIR" help:"Write a CPU profile and an allocation profile of the API process to this directory, for each case."`
+	Profile    string        `placeholder:"DIR" help:"Write a CPU profile and an allocation profile of the API process to this directory, for each case. The layout binary becomes product."`
 	Statements string        `placeholder:"DIR" help:"Write a table of the costs of each SQL statement to this directory, for each case."`
-	Processes  string        `default:"product" enum:"product,one,split,pairs" help:"Layout of the processes. product: API and worker in one process, like grapnel serve, Temporal in another. one: all in one process, like the development stack. split: one process each. pairs: like split, with two APIs, which receive the events in turn, and two workers."`
+	Processes  string        `default:"binary" enum:"binary,product,one,split,pairs" help:"Layout of the processes. binary: grapnel serve as users run it, Temporal in another process. product: API and worker in one process of this program, Temporal in another; --profile needs it. one: all in one process, like the development stack. split: one process each. pairs: like split, with two APIs, which receive the events in turn, and two workers."`
+	Binary     string        `placeholder:"FILE" help:"grapnel binary of the layout binary. Default: go build of this source."`
 	StackFlag  []string      `sep:"none" placeholder:"--FLAG=VALUE" help:"A flag for the stack. It may be repeated."`
 }
 
@@ -97,6 +98,10 @@ func measureAll(ctx context.Context, o *benchOptions, args []string, stdout, std
 		o.Case = DefaultCases()
 	}
 	b := &bencher{benchOptions: o, stderr: stderr, begin: time.Now()}
+	if err := b.prepareBinary(ctx); err != nil {
+		return err
+	}
+	defer b.removeBinary()
 	b.report.Machine = ThisMachine()
 	b.report.Command = strings.Join(append([]string{"go -C cmd/dev run . bench"}, args...), " ")
 	for _, name := range Cases() { // in the order of Cases, not of the flag
@@ -130,6 +135,8 @@ type bencher struct {
 	stderr io.Writer
 	begin  time.Time
 	report Report
+	// built is the directory of the binary that was built; empty if there is none.
+	built string
 	// saturation is events per second; 0 before it has been measured.
 	saturation float64
 }

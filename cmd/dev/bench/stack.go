@@ -19,7 +19,8 @@ import (
 // benchStackOptions are the flags of the measured stack.
 type benchStackOptions struct {
 	stack.Options
-	Layout     string `default:"product" enum:"product,one,split,pairs" help:"Layout of the processes, as --processes of dev bench."`
+	Layout     string `default:"product" enum:"binary,product,one,split,pairs" help:"Layout of the processes, as --processes of dev bench."`
+	Binary     string `help:"The grapnel binary of the layout binary."`
 	SecondAPI  string `name:"second-api-addr" placeholder:"ADDR" help:"Address of the second API of the layout pairs."`
 	Profile    string `help:"File for a CPU profile."`
 	Statements bool   `help:"Count the costs of each SQL statement."`
@@ -40,7 +41,9 @@ func measuredStack(ctx context.Context, o *benchStackOptions, stdout, stderr io.
 	}
 	var start func(context.Context) error
 	switch o.Layout {
-	case "product":
+	case layoutBinary:
+		start = func(ctx context.Context) error { return s.StartBinary(ctx, o.Binary) }
+	case layoutProduct:
 		start = s.StartApart
 	case "pairs":
 		start = func(ctx context.Context) error { return s.StartPairs(ctx, o.SecondAPI) }

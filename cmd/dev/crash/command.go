@@ -71,13 +71,7 @@ func strikeAll(ctx context.Context, o *crashOptions, args []string, stdout, stde
 			return fmt.Errorf("%s: %w", d, err)
 		}
 		report.Rows = append(report.Rows, row)
-	}
-	if o.JSON != "" {
-		text, err := json.MarshalIndent(&report, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(o.JSON, append(text, '\n'), 0o644); err != nil { //nolint:gosec // a report that others may read
+		if err := writeJSON(o.JSON, &report); err != nil { // after each row: a run may be interrupted
 			return err
 		}
 	}
@@ -88,6 +82,18 @@ func strikeAll(ctx context.Context, o *crashOptions, args []string, stdout, stde
 		return errCrash
 	}
 	return nil
+}
+
+// writeJSON writes the report to a file; it does nothing if path is empty.
+func writeJSON(path string, report *Report) error {
+	if path == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(report, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644) //nolint:gosec // a report that others may read
 }
 
 // crasher runs the damages one after another.
@@ -142,5 +148,8 @@ func (c *crasher) run(ctx context.Context, d Damage) (row Row, err error) {
 	}
 	c.progress("%s: %d strikes, %d events, %d deliveries, %d lost, %d duplicates, last final after %.1f s, %d violations", d, row.Strikes,
 		row.Accepted, row.Deliveries, row.Lost, row.Duplicates, row.LastFinal, len(row.Violations))
+	for _, v := range row.Violations {
+		c.progress("%s: %s: %s", d, v.Rule, v.Detail)
+	}
 	return row, nil
 }

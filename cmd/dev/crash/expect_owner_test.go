@@ -110,8 +110,12 @@ func TestExpectationOfTheOwnerThatStandsStill(t *testing.T) {
 	}{
 		"taken over":      {func(*crash.Evidence) {}, nil},
 		"taken over late": {func(e *crash.Evidence) { later(e, 4*time.Second) }, []crash.Rule{crash.RuleLate}},
-		"one was left": {func(e *crash.Evidence) {
+		"a lost task": {func(e *crash.Evidence) {
 			shift(e, waited, 8*time.Second)
+			e.Store.Attempts[5].StartedAt = e.Requests[waited].At
+		}, nil},
+		"one was left": {func(e *crash.Evidence) {
+			shift(e, waited, 34*time.Second)
 			e.Store.Attempts[5].StartedAt = e.Requests[waited].At
 		}, []crash.Rule{crash.RuleLate}},
 		"sent on waking":        {func(e *crash.Evidence) { again(e, waited, 51*time.Second) }, []crash.Rule{crash.RuleDuplicate}},
