@@ -20,7 +20,9 @@ func TestLoggedWebhook(t *testing.T) {
 			w.Profile, w.Cache, w.Name, w.Events = hook.ProfileMomento, "chat", "translator", []string{"room"}
 		})
 	}
-	byID := func(w hook.Webhook) (hook.Logged, error) { return f.LoggedWebhook(t.Context(), hook.OneTenant(w.TenantID), w.ID) }
+	byID := func(w hook.Webhook) (hook.Logged, error) {
+		return f.LoggedWebhook(t.Context(), hook.OneTenant(w.TenantID), w.ID)
+	}
 	byName := func() (hook.Logged, error) {
 		return f.LoggedWebhookNamed(t.Context(), hook.DefaultTenant(), "chat", "translator")
 	}
