@@ -536,7 +536,7 @@ func TestImmediateAttemptWithoutALoad(t *testing.T) {
 		signed := b.store.AddWebhook("https://signed.example/", func(w *hook.Webhook) { w.Schemes = []hook.Scheme{hook.SchemeV1a} })
 		require.Equal(b, 1, loaded(signed))
 		require.Equal(b, 1, loaded(signed), "the tenant's keys may have changed")
-		require.Len(b, b.starts.all(), 8)
+		require.Len(b, b.starts.all(), 9)
 		for _, g := range b.starts.all() {
 			require.Len(b, g.Ended, 1)
 			require.Nil(b, g.Fresh, "a start that waits keeps no payload")
