@@ -60,9 +60,19 @@ func TestFindDeliveriesOfAllTenants(t *testing.T) {
 	}
 	yes, no := true, false
 	searches := []hook.DeliverySearch{
-		{}, {States: []hook.DeliveryState{hook.StatePending}}, {States: []hook.DeliveryState{hook.StateSuccess}}, {States: []hook.DeliveryState{hook.StateFailed}},
-		{States: []hook.DeliveryState{hook.StateFailed, hook.StatePending}}, {States: []hook.DeliveryState{hook.StateCanceled, hook.StateSuccess}},
-		{Undelivered: true}, {Final: &yes}, {Final: &no}, {StatusClass: 2}, {StatusClass: 4}, {Class: hook.ClassTimeout}, {Class: hook.ClassStatus, Final: &yes},
+		{},
+		{States: []hook.DeliveryState{hook.StatePending}},
+		{States: []hook.DeliveryState{hook.StateSuccess}},
+		{States: []hook.DeliveryState{hook.StateFailed}},
+		{States: []hook.DeliveryState{hook.StateFailed, hook.StatePending}},
+		{States: []hook.DeliveryState{hook.StateCanceled, hook.StateSuccess}},
+		{Undelivered: true},
+		{Final: &yes},
+		{Final: &no},
+		{StatusClass: 2},
+		{StatusClass: 4},
+		{Class: hook.ClassTimeout},
+		{Class: hook.ClassStatus, Final: &yes},
 	}
 	check := func(limits ...int) {
 		for _, base := range searches {
