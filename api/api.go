@@ -194,6 +194,7 @@ func build(d Deps) *API {
 	a.registerTenants()
 	a.registerAudit()
 	a.registerUsage()
+	a.registerTenantUsage()
 	a.registerMomento()
 	a.registerTopics()
 	a.registerCommenda()

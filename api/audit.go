@@ -91,11 +91,11 @@ type listAuditLogOutput struct {
 
 func (a *API) registerAudit() {
 	register(a, operation{
-		id: "list-audit-log", method: http.MethodGet, path: "/v1/audit-log", tag: tagStandard, large: true,
+		id: "list-audit-log", method: http.MethodGet, path: "/v1/audit-log", tag: tagStandard, large: true, allTenants: true,
 		summary: "List the audit log",
 		description: "Every change that was made through the API or by a command on the server, newest first: with its actor, its " +
 			"target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is " +
-			"no change. Entries are kept for 400 days (--audit-retention).",
+			"no change. Entries are kept for 400 days (--audit-retention). With Grapnel-Tenant: *, those of all tenants.",
 	}, a.listAuditLog)
 }
 

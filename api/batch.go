@@ -24,7 +24,7 @@ const batchRequestLimit = 16 << 20
 
 // publishEventsRequest documents the body. readBatch reads it.
 type publishEventsRequest struct {
-	Events []publishEventRequest `json:"events" minItems:"1" maxItems:"1000" doc:"Each event has the form that publish-event takes."`
+	Events []publishEventRequest `json:"events" minItems:"1" maxItems:"1000" doc:"Each event has the form that publish-event takes, and may name its tenant."`
 }
 
 type publishEventsInput struct {
@@ -41,9 +41,10 @@ type PublishedEvents struct {
 }
 
 type publishResult struct {
-	Status int            `json:"status" doc:"The status that publish-event would have answered with." example:"202"`
-	Event  *AcceptedEvent `json:"event,omitempty" doc:"The event, if it was accepted."`
-	Error  *problem       `json:"error,omitempty" doc:"What is wrong with the event, if it was not accepted."`
+	Status   int            `json:"status" doc:"The status that publish-event would have answered with." example:"202"`
+	TenantID string         `json:"tenant_id,omitempty" doc:"The tenant for which the event was published. Only for platform keys; absent if the event can't be read, or names none that exists." example:"ten_01kab1s6rzfkqbzry2kztmfpx1"`
+	Event    *AcceptedEvent `json:"event,omitempty" doc:"The event, if it was accepted."`
+	Error    *problem       `json:"error,omitempty" doc:"What is wrong with the event, if it was not accepted."`
 }
 
 type publishEventsOutput struct {
@@ -57,7 +58,8 @@ func (a *API) registerBatch() {
 		description: "Each event is handled as if it were published alone: a refused event does not affect the others. results has the " +
 			"result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the " +
 			"events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its " +
-			"place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is " +
+			"place in the request. With a platform key each event may name its own tenant; without one it is published for " +
+			"the tenant of the request. A batch that would make more deliveries than the server allows (100,000 by default) is " +
 			"refused as a whole with 422 LIMIT_EXCEEDED.",
 		errors: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body:   a.jsonBody(publishEventsRequest{}, "PublishEventsRequest", true),
@@ -69,6 +71,8 @@ func (a *API) publishEvents(ctx context.Context, in *publishEventsInput) (*publi
 	if err != nil {
 		return nil, err
 	}
+	// A batch takes the turn of the tenant that the request acts for, whichever tenants its events name: a backend that
+	// publishes for all its customers is one client. The statements that store the events give every tenant its turn.
 	if err := a.limits.batches.Take(ctx, tenant(ctx)); err != nil {
 		return nil, hook.Unavailable("a turn for the batch", err)
 	}
@@ -81,12 +85,15 @@ func (a *API) publishEvents(ctx context.Context, in *publishEventsInput) (*publi
 	errs := make([]error, len(items))
 	var list []hook.Publication
 	var places []int
-	publications := make([]hook.Publication, len(items))
+	publications, named := make([]hook.Publication, len(items)), make([]*string, len(items))
 	for i, item := range items {
-		publications[i], errs[i] = readPublication(ctx, "", item)
+		publications[i], named[i], errs[i] = readEvent(ctx, "", item)
 		if errs[i] == nil && publications[i].IdempotencyKey == "" {
 			publications[i].IdempotencyKey = placeKey(key, i)
 		}
+	}
+	if err := a.setTenants(ctx, publications, named, errs); err != nil {
+		return nil, err
 	}
 	if err := a.checkBatch(ctx, publications, errs); err != nil {
 		return nil, err
@@ -141,11 +148,10 @@ func outage(errs []error) error {
 }
 
 // checkBatch checks the types, sizes and data of the events and notes in errs what is wrong with each event. It looks
-// all types up at once. It returns an error itself if the store fails, or if there is no time left: checking many
+// all types of all tenants up at once. It returns an error itself if the store fails, or if there is no time left: checking many
 // events may take long.
 func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []error) error {
-	var names []string
-	asked := map[string]bool{}
+	names := typesByTenant{}
 	for i := range list {
 		if errs[i] == nil {
 			errs[i] = checkTypeName(list[i].Type)
@@ -156,16 +162,11 @@ func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []er
 		if errs[i] == nil {
 			errs[i] = checkHops(&list[i])
 		}
-		if errs[i] == nil && !asked[list[i].Type] {
-			asked[list[i].Type] = true
-			names = append(names, list[i].Type)
+		if errs[i] == nil {
+			names.add(list[i].TenantID, list[i].Type)
 		}
 	}
-	problems, hashes, err := a.lookUpTypes(ctx, names)
-	if err != nil {
-		return err
-	}
-	schemas, err := a.compiled(ctx, hashes)
+	types, err := a.lookUpTypesOf(ctx, &names)
 	if err != nil {
 		return err
 	}
@@ -176,11 +177,12 @@ func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []er
 		if err := ctx.Err(); err != nil {
 			return hook.Unavailable("the time to check so many events", err)
 		}
-		if errs[i] = checkListed(ctx, list[i].Type, problems); errs[i] == nil {
+		found := types[list[i].TenantID]
+		if errs[i] = checkListed(ctx, list[i].Type, found.problems); errs[i] == nil {
 			errs[i] = a.checkSize(&list[i])
 		}
 		if errs[i] == nil {
-			errs[i] = checkData(ctx, schemas[list[i].Type], list[i].Data)
+			errs[i] = checkData(ctx, found.schemas[list[i].Type], list[i].Data)
 		}
 	}
 	return nil
@@ -190,9 +192,13 @@ func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []er
 func (a *API) publishedEvents(ctx context.Context, list []hook.Publication, accepted []hook.Accepted, errs []error) PublishedEvents {
 	answer := PublishedEvents{Results: make([]publishResult, len(list))}
 	failed, first := 0, 0
-	refused := refusalOf(ctx)
+	refused, key := refusalOf(ctx), principal(ctx)
+	platform := key.Platform()
 	for i := range list {
 		result := &answer.Results[i]
+		if platform && list[i].TenantID != (hook.TenantID{}) {
+			result.TenantID = list[i].TenantID.String()
+		}
 		if err := errs[i]; err != nil {
 			place := fmt.Sprintf("body.events[%d]", i)
 			result.Error = problemOf(relocated(err, map[string]string{"body": place}))

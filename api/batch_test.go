@@ -19,9 +19,10 @@ import (
 
 // batchResult is the result of one event of a batch.
 type batchResult struct {
-	Status int            `json:"status"`
-	Event  map[string]any `json:"event"`
-	Error  *problem       `json:"error"`
+	Status   int            `json:"status"`
+	TenantID string         `json:"tenant_id"`
+	Event    map[string]any `json:"event"`
+	Error    *problem       `json:"error"`
 }
 
 // batchOf returns the request body that publishes the events.

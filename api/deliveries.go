@@ -15,11 +15,11 @@ type deliveryStore interface {
 	Delivery(ctx context.Context, tenant hook.TenantID, id hook.DeliveryID) (hook.Delivery, error)
 	// LoggedWebhook finds the webhook of a delivery log, which may have been deleted. LoggedWebhookNamed finds that of
 	// a Momento webhook by its names.
-	LoggedWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Logged, error)
+	LoggedWebhook(ctx context.Context, of hook.TenantFilter, id hook.WebhookID) (hook.Logged, error)
 	LoggedWebhookNamed(ctx context.Context, tenant hook.TenantID, cache, name string) (hook.Logged, error)
 	Deliveries(ctx context.Context, w hook.WebhookID, f hook.DeliveryFilter, p hook.Page) (list []hook.Delivery, next *[16]byte, err error)
 	// FindDeliveries lists the deliveries of all webhooks.
-	FindDeliveries(ctx context.Context, tenant hook.TenantID, f hook.DeliverySearch, p hook.Page) (list []hook.Delivery, next *[16]byte, err error)
+	FindDeliveries(ctx context.Context, of hook.TenantFilter, f hook.DeliverySearch, p hook.Page) (list []hook.Delivery, next *[16]byte, err error)
 	DeliveriesOfEvent(ctx context.Context, e hook.EventID, limit int) ([]hook.Delivery, error)
 	Attempts(ctx context.Context, id hook.DeliveryID) ([]hook.Attempt, error)
 }
@@ -33,6 +33,7 @@ type ManualSender interface {
 // Delivery is one event for one webhook, as the delivery log shows it.
 type Delivery struct {
 	ID            string       `json:"id" doc:"The delivery's id in paths." example:"del_01kab1s6rzfkqbzry2kztmfpx1"`
+	TenantID      string       `json:"tenant_id,omitempty" doc:"The tenant that it belongs to. Only in lists over all tenants." example:"ten_01kab1s6rzfkqbzry2kztmfpx1"`
 	EventID       string       `json:"event_id" doc:"The event delivered." example:"evt_01kab1s6rzfkqbzry2kztmfpx1"`
 	WebhookID     string       `json:"webhook_id" doc:"The webhook delivered to." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
 	EventType     string       `json:"event_type" doc:"The event's type." example:"user.created"`
@@ -189,7 +190,7 @@ func (a *API) loggedWebhook(ctx context.Context, text string) (hook.Logged, erro
 	if err != nil {
 		return hook.Logged{}, err
 	}
-	return a.Store.LoggedWebhook(ctx, tenant(ctx), id)
+	return a.Store.LoggedWebhook(ctx, listed(ctx), id)
 }
 
 func (a *API) listLog(ctx context.Context, w *hook.Logged, q *DeliveryQuery) (*listDeliveriesOutput, error) {

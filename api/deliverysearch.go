@@ -36,10 +36,10 @@ type searchDeliveriesOutput struct {
 
 func (a *API) registerDeliverySearch() {
 	register(a, operation{
-		id: "search-deliveries", method: http.MethodGet, path: "/v1/deliveries", tag: tagStandard, large: true,
+		id: "search-deliveries", method: http.MethodGet, path: "/v1/deliveries", tag: tagStandard, large: true, allTenants: true,
 		scopes: []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}, summary: "List the deliveries of all webhooks",
 		description: "Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are " +
-			"combined by and. Filters that contradict each other are refused with 422.",
+			"combined by and. Filters that contradict each other are refused with 422. With Grapnel-Tenant: *, those of all tenants.",
 	}, a.searchDeliveries)
 }
 
@@ -53,12 +53,16 @@ func (a *API) searchDeliveries(ctx context.Context, in *searchDeliveriesInput) (
 		return nil, err
 	}
 	page.Since, page.Until = in.Since, in.Until
-	found, last, err := a.Store.FindDeliveries(ctx, tenant(ctx), search, page)
+	found, last, err := a.Store.FindDeliveries(ctx, listed(ctx), search, page)
 	if err != nil {
 		return nil, err
 	}
 	bytes := func(*hook.Delivery) int { return entryBytes }
-	views, next := pages[hook.Delivery, Delivery]{kind: listAllDeliveries, bytes: bytes, view: a.viewDelivery}.answerUpTo(ctx, found, last)
+	views, next := pages[hook.Delivery, Delivery]{kind: listAllDeliveries, bytes: bytes, view: func(d *hook.Delivery) Delivery {
+		v := a.viewDelivery(d)
+		v.TenantID = shownTenant(ctx, d.TenantID)
+		return v
+	}}.answerUpTo(ctx, found, last)
 	return &searchDeliveriesOutput{Body: DeliveryPage{views, next}}, nil
 }
 

@@ -22,6 +22,8 @@ type eventTypeStore interface {
 	// LookUpEventTypes returns the names that are neither built in nor the tenant's, and the hashes of the schemas of
 	// the other names, by name.
 	LookUpEventTypes(ctx context.Context, tenant hook.TenantID, names []string) (unknown []string, schemas map[string]hook.SchemaHash, err error)
+	// LookUpEventTypesOf does the same for several tenants at once, in the order of asked.
+	LookUpEventTypesOf(ctx context.Context, asked []hook.TypesAsked) ([]hook.TypesFound, error)
 	// CachedEventType returns the hash of the schema of one of the tenant's types as the last look-up found it, the
 	// zero value for none. A publish that relies on it must have the hash among its preconditions.
 	CachedEventType(tenant hook.TenantID, name string) (hook.SchemaHash, bool)
@@ -244,29 +246,42 @@ func (a *API) lookUpTypes(ctx context.Context, names []string) (problems map[str
 		return nil, nil, nil
 	}
 	unknown, schemas, err := a.Store.LookUpEventTypes(ctx, tenant(ctx), names)
-	if err != nil || len(unknown) == 0 {
-		return nil, schemas, err
-	}
-	known, err := a.knownTypes(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	problems = map[string]string{}
+	problems, err = a.unknownTypes(ctx, tenant(ctx), unknown, mostHints)
+	return problems, schemas, err
+}
+
+// unknownTypes returns the problems of names that are not in a tenant's catalogue. For the first of them, as many as hints, it
+// suggests a similar name, for which it reads the catalogue.
+func (a *API) unknownTypes(ctx context.Context, tenant hook.TenantID, unknown []string, hints int) (map[string]string, error) {
+	if len(unknown) == 0 {
+		return nil, nil //nolint:nilnil // there are none
+	}
+	var known []string
+	if hints > 0 {
+		var err error
+		if known, err = a.knownTypes(ctx, tenant); err != nil {
+			return nil, err
+		}
+	}
+	problems := make(map[string]string, len(unknown))
 	for i, name := range unknown {
 		hint := ""
-		if i < mostHints {
+		if i < hints {
 			if near := hook.Closest(name, known); near != "" {
 				hint = fmt.Sprintf("did you mean %s? ", near)
 			}
 		}
 		problems[name] = "is not a known event type; " + hint + "PUT /v1/event-types/{name} adds one"
 	}
-	return problems, schemas, nil
+	return problems, nil
 }
 
-// knownTypes returns the names of the catalogue.
-func (a *API) knownTypes(ctx context.Context) ([]string, error) {
-	own, err := a.Store.EventTypeNames(ctx, tenant(ctx))
+// knownTypes returns the names of a tenant's catalogue.
+func (a *API) knownTypes(ctx context.Context, tenant hook.TenantID) ([]string, error) {
+	own, err := a.Store.EventTypeNames(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}

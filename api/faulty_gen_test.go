@@ -204,13 +204,13 @@ func (s *faulty) Events(ctx context.Context, of hook.TenantFilter, f hook.EventF
 	return s.Store.Events(ctx, of, f, p)
 }
 
-func (s *faulty) FindDeliveries(ctx context.Context, tenant hook.TenantID, f hook.DeliverySearch, p hook.Page) ([]hook.Delivery, *[16]byte, error) {
+func (s *faulty) FindDeliveries(ctx context.Context, of hook.TenantFilter, f hook.DeliverySearch, p hook.Page) ([]hook.Delivery, *[16]byte, error) {
 	if err := s.next("FindDeliveries"); err != nil {
 		var r0 []hook.Delivery
 		var r1 *[16]byte
 		return r0, r1, err
 	}
-	return s.Store.FindDeliveries(ctx, tenant, f, p)
+	return s.Store.FindDeliveries(ctx, of, f, p)
 }
 
 func (s *faulty) FindTenant(ctx context.Context, name string) (hook.Tenant, error) {
@@ -219,6 +219,14 @@ func (s *faulty) FindTenant(ctx context.Context, name string) (hook.Tenant, erro
 		return r0, err
 	}
 	return s.Store.FindTenant(ctx, name)
+}
+
+func (s *faulty) FindTenants(ctx context.Context, names []string) (map[string]hook.TenantID, error) {
+	if err := s.next("FindTenants"); err != nil {
+		var r0 map[string]hook.TenantID
+		return r0, err
+	}
+	return s.Store.FindTenants(ctx, names)
 }
 
 func (s *faulty) Job(ctx context.Context, id hook.DeliveryID) (hook.Job, error) {
@@ -246,12 +254,12 @@ func (s *faulty) Keys(ctx context.Context, tenant hook.TenantID, by hook.KeyRank
 	return s.Store.Keys(ctx, tenant, by, p)
 }
 
-func (s *faulty) LoggedWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Logged, error) {
+func (s *faulty) LoggedWebhook(ctx context.Context, of hook.TenantFilter, id hook.WebhookID) (hook.Logged, error) {
 	if err := s.next("LoggedWebhook"); err != nil {
 		var r0 hook.Logged
 		return r0, err
 	}
-	return s.Store.LoggedWebhook(ctx, tenant, id)
+	return s.Store.LoggedWebhook(ctx, of, id)
 }
 
 func (s *faulty) LoggedWebhookNamed(ctx context.Context, tenant hook.TenantID, cache string, name string) (hook.Logged, error) {
@@ -269,6 +277,14 @@ func (s *faulty) LookUpEventTypes(ctx context.Context, tenant hook.TenantID, nam
 		return r0, r1, err
 	}
 	return s.Store.LookUpEventTypes(ctx, tenant, names)
+}
+
+func (s *faulty) LookUpEventTypesOf(ctx context.Context, asked []hook.TypesAsked) ([]hook.TypesFound, error) {
+	if err := s.next("LookUpEventTypesOf"); err != nil {
+		var r0 []hook.TypesFound
+		return r0, err
+	}
+	return s.Store.LookUpEventTypesOf(ctx, asked)
 }
 
 func (s *faulty) Messages(ctx context.Context, q hook.MessageQuery) (hook.Messages, error) {
@@ -415,6 +431,15 @@ func (s *faulty) Usage(ctx context.Context, f hook.UsageFilter) ([]hook.Usage, e
 		return r0, err
 	}
 	return s.Store.Usage(ctx, f)
+}
+
+func (s *faulty) UsageByTenant(ctx context.Context, f hook.UsageFilter, after hook.UsageMark, limit int) ([]hook.TenantUsage, *hook.UsageMark, error) {
+	if err := s.next("UsageByTenant"); err != nil {
+		var r0 []hook.TenantUsage
+		var r1 *hook.UsageMark
+		return r0, r1, err
+	}
+	return s.Store.UsageByTenant(ctx, f, after, limit)
 }
 
 func (s *faulty) Webhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Webhook, error) {

@@ -64,6 +64,7 @@ func calls() []call {
 		{"list-tenants", "GET", "/v1/tenants", "", 200, read},
 		{"put-tenant", "PUT", "/v1/tenants/own", `{"limits":{"max_webhooks":5}}`, 200, nil}, // after it was made
 		{"get-tenant", "GET", "/v1/tenants/{tenant}", "", 200, read},
+		{"get-tenant-usage", "GET", "/v1/tenants/{tenant}/usage", "", 200, read},
 		{"update-tenant", "PATCH", "/v1/tenants/{tenant}", `{"name":"changed"}`, 200, nil},
 		{"create-commenda-webhook", "POST", "/webhooks", `{"url":"https://yourapp.com/webhook","topics":["A"]}`, 200, manage},
 		{"list-commenda-webhooks", "GET", "/webhooks", "", 200, read},

@@ -29,6 +29,7 @@ const (
 	listCommenda   = 'c'
 	listMomento    = 'm'
 	listAudit      = 'a'
+	listUsage      = 'u'
 	// listAllDeliveries are those of all webhooks.
 	listAllDeliveries = 's'
 )

@@ -18,6 +18,7 @@ type publishEventRequest struct {
 	Data       anyJSON  `json:"data"`
 	References []string `json:"references,omitempty" maxItems:"10" doc:"References by which the event and its deliveries are found, such as ids of an order or a customer. Each has 1 to 128 printable characters; repeated ones count once. They are not sent to receivers." example:"[\"order_4711\",\"cus_9\"]"`
 	ID         *string  `json:"id,omitempty" minLength:"1" maxLength:"255" doc:"Your id of the event. Publishing the same id again within 24 hours gives the same answer with duplicate: true." example:"order-1234-paid"`
+	Tenant     *string  `json:"tenant,omitempty" minLength:"1" maxLength:"255" doc:"The tenant of the event, by its id or your own id of it. Only in a batch; publish-event takes it from the header Grapnel-Tenant. A key that is no platform key can name its own tenant only." example:"customer-4711"`
 }
 
 type publishInput struct {
@@ -83,7 +84,7 @@ func (a *API) acceptListed(ctx context.Context, p *hook.Publication, malformed e
 	if err != nil {
 		return accepted, err
 	}
-	schemas, err := a.compiled(ctx, hashes)
+	schemas, err := a.compiled(ctx, p.TenantID, hashes)
 	if err != nil {
 		return accepted, err
 	}
@@ -93,21 +94,31 @@ func (a *API) acceptListed(ctx context.Context, p *hook.Publication, malformed e
 
 // readPublication reads one event from a request's body. Its idempotency key may also come in a header.
 func readPublication(ctx context.Context, header string, raw []byte) (hook.Publication, error) {
+	p, named, err := readEvent(ctx, header, raw)
+	if err == nil && named != nil {
+		return hook.Publication{}, hook.Unprocessable("body.tenant", "is for events of a batch; name the tenant in the header "+tenantHeader)
+	}
+	return p, err
+}
+
+// readEvent reads one event, and the tenant that it names; nil if it names none. Until that is looked up, the event is of
+// the request's tenant.
+func readEvent(ctx context.Context, header string, raw []byte) (p hook.Publication, named *string, err error) {
 	var b publishEventRequest
 	if err := readBody(raw, &b, refuseUnknown); err != nil {
-		return hook.Publication{}, err
+		return p, nil, err
 	}
 	if err := required(map[string]bool{"type": b.Type != "", "data": b.Data != nil}); err != nil {
-		return hook.Publication{}, err
+		return p, nil, err
 	}
 	references, err := readReferences(b.References)
 	if err != nil {
-		return hook.Publication{}, err
+		return p, nil, err
 	}
 	key, err := idempotencyKey(header, b.ID)
-	p := hook.Publication{TenantID: tenant(ctx), Type: b.Type, Data: b.Data, IdempotencyKey: key, References: references}
+	p = hook.Publication{TenantID: tenant(ctx), Type: b.Type, Data: b.Data, IdempotencyKey: key, References: references}
 	setHops(ctx, &p)
-	return p, err
+	return p, b.Tenant, err
 }
 
 // readReferences checks an event's references and returns each once.

@@ -67,14 +67,14 @@ func violationsAt(place string, problems []schema.Problem) []hook.Violation {
 	return violations
 }
 
-// compiled returns the schemas with these hashes, by the name of the type. It loads only the schemas that this process
-// has not compiled.
-func (a *API) compiled(ctx context.Context, hashes map[string]hook.SchemaHash) (map[string]*schema.Schema, error) {
+// compiled returns the schemas of a tenant's types with these hashes, by the name of the type. It loads only the schemas that
+// this process has not compiled.
+func (a *API) compiled(ctx context.Context, tenant hook.TenantID, hashes map[string]hook.SchemaHash) (map[string]*schema.Schema, error) {
 	var schemas map[string]*schema.Schema
 	for name, hash := range hashes {
 		s := a.schemas.Find(hash)
 		if s == nil {
-			t, err := a.Store.EventType(ctx, tenant(ctx), name)
+			t, err := a.Store.EventType(ctx, tenant, name)
 			if err != nil {
 				return nil, err
 			}
@@ -111,7 +111,7 @@ func (a *API) schemaOfTopic(ctx context.Context, topic string) (*schema.Schema, 
 	if err != nil {
 		return nil, err
 	}
-	schemas, err := a.compiled(ctx, hashes)
+	schemas, err := a.compiled(ctx, tenant(ctx), hashes)
 	return schemas[topic], err
 }
 

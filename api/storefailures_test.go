@@ -91,6 +91,8 @@ func (f *fixture) requireNoCauseOfRareCalls(t *testing.T, store *faulty) {
 		"Authenticate":      {"/v1/webhooks", "", nil},
 		"AllWebhooks":       {"/v1/webhooks", "", map[string]string{"Grapnel-Tenant": "*"}},
 		"FindTenant":        {"/topics/own/own", "", map[string]string{"Authorization": "Bearer " + token, "Grapnel-Tenant": "default"}},
+		"FindTenants":       {"/v1/events/batch", `{"events":[{"type":"user.created","data":1,"tenant":"own"}]}`, nil},
+		"UsageByTenant":     {"/v1/tenants/*/usage", "", nil},
 		"TopicToken":        {"/topics/own/own", "", map[string]string{"Authorization": "Bearer " + token}},
 		"EventTypeNames":    {"/v1/events", `{"type":"no.such","data":1}`, nil},
 		"KeptAnswer":        {"/v1/webhooks", webhook, keyed},

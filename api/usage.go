@@ -11,6 +11,9 @@ import (
 type usageStore interface {
 	// Usage returns what was used in each period in which something was, the earliest first.
 	Usage(ctx context.Context, f hook.UsageFilter) ([]hook.Usage, error)
+	// UsageByTenant returns a page of what each tenant has used, by tenant and then the earliest first, and after what the next
+	// page begins, nil at the end.
+	UsageByTenant(ctx context.Context, f hook.UsageFilter, after hook.UsageMark, limit int) ([]hook.TenantUsage, *hook.UsageMark, error)
 }
 
 // UsageCounts are the counts of usage.
@@ -46,7 +49,10 @@ type usage struct {
 	Periods []UsagePeriod `json:"periods" doc:"The periods in which something was used, the earliest first."`
 }
 
-type getUsageInput struct {
+type getUsageInput struct{ UsageQuery }
+
+// UsageQuery holds the query parameters of usage. It is exported for the same reason as IDPath.
+type UsageQuery struct {
 	Since time.Time `query:"since" doc:"From the period of this time on. Default: 30 days before until, by hour 24 hours."`
 	Until time.Time `query:"until" doc:"Up to the period before this time. Default: now."`
 	By    string    `query:"by" enum:"hour,day" default:"day" doc:"The length of the periods. Days are those of UTC."`
@@ -95,7 +101,7 @@ func (a *API) getUsage(ctx context.Context, in *getUsageInput) (*getUsageOutput,
 }
 
 // filter returns what the request asks for: whole periods, of one tenant or of all.
-func (in *getUsageInput) filter(of hook.TenantFilter, now time.Time) (hook.UsageFilter, error) {
+func (in *UsageQuery) filter(of hook.TenantFilter, now time.Time) (hook.UsageFilter, error) {
 	f := hook.UsageFilter{Of: of, By: hook.UsagePeriod(in.By)}
 	length, usual := f.By.Length(), defaultUsageDays
 	if f.By == hook.ByHour {

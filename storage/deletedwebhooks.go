@@ -11,13 +11,14 @@ import (
 )
 
 // LoggedWebhook finds the webhook of a log: an existing one, or a deleted one whose deliveries are still kept. It is
-// not found if it belongs to another tenant.
-func (s *Store) LoggedWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) (hook.Logged, error) {
+// not found if it belongs to a tenant that the filter does not name.
+func (s *Store) LoggedWebhook(ctx context.Context, of hook.TenantFilter, id hook.WebhookID) (hook.Logged, error) {
+	const wanted = `where id = @id and (tenant_id = @tenant_id or @all)`
 	return s.logged(ctx, `
-		select id, profile, cache, null::timestamptz as deleted_at from webhooks where id = @id and tenant_id = @tenant_id
+		select id, profile, cache, null::timestamptz as deleted_at from webhooks `+wanted+`
 		union all
-		select id, profile, cache, deleted_at from deleted_webhooks where id = @id and tenant_id = @tenant_id`,
-		pgx.StrictNamedArgs{"id": [16]byte(id), "tenant_id": [16]byte(tenant)})
+		select id, profile, cache, deleted_at from deleted_webhooks `+wanted,
+		pgx.StrictNamedArgs{"id": [16]byte(id), "tenant_id": [16]byte(of.ID), "all": of.All})
 }
 
 // LoggedWebhookNamed is LoggedWebhook for a Momento webhook: the one that has the name, or else the last one that had

@@ -20,7 +20,9 @@ func TestLoggedWebhook(t *testing.T) {
 			w.Profile, w.Cache, w.Name, w.Events = hook.ProfileMomento, "chat", "translator", []string{"room"}
 		})
 	}
-	byID := func(w hook.Webhook) (hook.Logged, error) { return f.LoggedWebhook(t.Context(), w.TenantID, w.ID) }
+	byID := func(w hook.Webhook) (hook.Logged, error) {
+		return f.LoggedWebhook(t.Context(), hook.OneTenant(w.TenantID), w.ID)
+	}
 	byName := func() (hook.Logged, error) {
 		return f.LoggedWebhookNamed(t.Context(), hook.DefaultTenant(), "chat", "translator")
 	}
@@ -40,7 +42,7 @@ func TestLoggedWebhook(t *testing.T) {
 		require.Equal(t, second.ID, got.ID)
 		require.WithinDuration(t, time.Now(), *got.DeletedAt, time.Minute)
 	}
-	_, err = f.LoggedWebhook(t.Context(), other, first.ID)
+	_, err = f.LoggedWebhook(t.Context(), hook.OneTenant(other), first.ID)
 	require.Equal(t, hook.KindNotFound, hook.KindOf(err))
 	_, err = f.LoggedWebhookNamed(t.Context(), other, "chat", "translator")
 	require.Equal(t, hook.KindNotFound, hook.KindOf(err))

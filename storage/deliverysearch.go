@@ -15,6 +15,10 @@ import (
 // accept and every recording. Deliveries lie beside their events by id, so a search goes through the tenant's events, or those
 // with a reference, and reads the deliveries of each. What has not succeeded has an index by tenant and state. docs/adr/0012
 // says what was measured.
+//
+// A search over all tenants (K4) reads the deliveries by their ids, or an index of those that failed, which has few. Of those that
+// have an attempt to come there is no index over all tenants, since each accept would write to it: a page reads the newest
+// deliveries, and leads on.
 const (
 	// mostSearched bounds how many deliveries a page of a search reads, in all its lists together; mostSteps how many events
 	// it goes through.
@@ -23,11 +27,11 @@ const (
 	mostReferred = 2_500
 )
 
-// FindDeliveries lists a tenant's deliveries, newest first, by the event's time (A2). A page may be short, even empty,
-// without being the last: next is where the next page begins, nil at the end. There are none if the conditions contradict each
-// other.
+// FindDeliveries lists deliveries of a tenant (A2), or of all (K4), newest first, by the event's time. A page may be short,
+// even empty, without being the last: next is where the next page begins, nil at the end. There are none if the conditions
+// contradict each other.
 func (s *Store) FindDeliveries(
-	ctx context.Context, tenant hook.TenantID, f hook.DeliverySearch, p hook.Page,
+	ctx context.Context, of hook.TenantFilter, f hook.DeliverySearch, p hook.Page,
 ) (deliveries []hook.Delivery, next *[16]byte, err error) {
 	ending := false
 	if slices.Contains(f.Wanted(), hook.StateCanceled) {
@@ -36,7 +40,7 @@ func (s *Store) FindDeliveries(
 			return nil, nil, mapErr(fmt.Errorf("find deliveries: look up cancellations: %w", err))
 		}
 	}
-	lists := searchListings(tenant, &f, ending)
+	lists := searchListings(of, &f, ending)
 	if len(lists) == 0 {
 		return []hook.Delivery{}, nil, nil
 	}
@@ -49,7 +53,7 @@ func (s *Store) FindDeliveries(
 
 // searchListings returns the lists whose rows together are those of a search. ending says that deliveries are still being
 // canceled whose rows don't say so.
-func searchListings(tenant hook.TenantID, f *hook.DeliverySearch, ending bool) []*listing {
+func searchListings(of hook.TenantFilter, f *hook.DeliverySearch, ending bool) []*listing {
 	wanted := f.Wanted()
 	if len(wanted) == 0 {
 		return nil
@@ -57,13 +61,15 @@ func searchListings(tenant hook.TenantID, f *hook.DeliverySearch, ending bool) [
 	var lists []*listing
 	switch {
 	case f.Reference != "":
-		lists = []*listing{referenceWalk(tenant, f)}
+		lists = []*listing{referenceWalk(of, f)}
 	case !slices.Contains(wanted, hook.StateSuccess):
-		lists = byState(tenant, f, wanted, ending)
+		lists = byState(of, f, wanted, ending)
 	case f.WebhookID != hook.WebhookID{}:
-		lists = []*listing{found(`d.webhook_id = @webhook_id`, pgx.StrictNamedArgs{"webhook_id": [16]byte(f.WebhookID)})}
+		lists = []*listing{ofWebhook(f.WebhookID)}
+	case of.All:
+		lists = []*listing{ofAll()}
 	default:
-		lists = []*listing{eventWalk(tenant, f)}
+		lists = []*listing{eventWalk(of.ID, f)}
 	}
 	for _, l := range lists {
 		l.most = mostSearched / len(lists)
@@ -80,29 +86,51 @@ func searchListings(tenant hook.TenantID, f *hook.DeliverySearch, ending bool) [
 
 // found returns a list of the deliveries that an index finds by a condition.
 func found(within string, args pgx.StrictNamedArgs) *listing {
-	return &listing{table: "deliveries", alias: "d", columns: shownColumns, join: shown, within: []string{within}, args: args}
+	l := ofAll()
+	l.within, l.args = []string{within}, args
+	return l
 }
 
-// byState returns a list for each state of a row that is not success. A webhook's rows come from its own indexes.
-func byState(tenant hook.TenantID, f *hook.DeliverySearch, wanted []hook.DeliveryState, ending bool) (lists []*listing) {
+// ofWebhook returns a list of a webhook's deliveries, and ofAll one of all deliveries.
+func ofWebhook(id hook.WebhookID) *listing {
+	return found(`d.webhook_id = @webhook_id`, pgx.StrictNamedArgs{"webhook_id": [16]byte(id)})
+}
+
+func ofAll() *listing {
+	return &listing{table: "deliveries", alias: "d", columns: shownColumns, join: shown, args: pgx.StrictNamedArgs{}}
+}
+
+// byState returns lists of the rows in each state that is not success. A webhook's rows come from its own indexes.
+func byState(of hook.TenantFilter, f *hook.DeliverySearch, wanted []hook.DeliveryState, ending bool) (lists []*listing) {
+	var waiting *listing // of all tenants, pending or being sent
 	for _, state := range hook.DeliveryStates() {
 		outstanding := state == hook.StatePending || state == hook.StateSending || state == hook.StateFailed
 		canceling := ending && outstanding && slices.Contains(wanted, hook.StateCanceled)
 		if state == hook.StateSuccess || !slices.Contains(wanted, state) && !canceling {
 			continue
 		}
+		unsent := state == hook.StatePending || state == hook.StateSending
 		// Literals, not arguments, show the planner which index has such rows.
-		l := found(`d.tenant_id = @tenant_id`, pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant)})
-		if f.WebhookID != (hook.WebhookID{}) {
-			l = found(`d.webhook_id = @webhook_id`, pgx.StrictNamedArgs{"webhook_id": [16]byte(f.WebhookID)})
-		}
-		if f.WebhookID != (hook.WebhookID{}) && (state == hook.StatePending || state == hook.StateSending) {
+		row := `d.state = '` + string(state) + `'`
+		var l *listing
+		switch {
+		case f.WebhookID != (hook.WebhookID{}) && unsent:
+			l = ofWebhook(f.WebhookID)
 			l.within = append(l.within, `d.next_attempt_at is not null`)
-		} else {
-			l.within = append(l.within, `d.state = '`+string(state)+`'`)
-			if f.WebhookID == (hook.WebhookID{}) {
-				l.within = append(l.within, `d.state <> 'success'`)
-			}
+		case f.WebhookID != (hook.WebhookID{}):
+			l = ofWebhook(f.WebhookID)
+			l.within = append(l.within, row)
+		case of.All && unsent && waiting != nil:
+			waiting.states = append(waiting.states, state)
+			continue
+		case of.All && unsent:
+			l = ofAll()
+			waiting = l
+		case of.All:
+			l = found(row, pgx.StrictNamedArgs{})
+		default:
+			l = found(`d.tenant_id = @tenant_id`, pgx.StrictNamedArgs{"tenant_id": [16]byte(of.ID)})
+			l.within = append(l.within, row, `d.state <> 'success'`)
 		}
 		l.states = []hook.DeliveryState{state}
 		lists = append(lists, l)
@@ -181,11 +209,13 @@ func eventWalk(tenant hook.TenantID, f *hook.DeliverySearch) *listing {
 }
 
 // referenceWalk returns a list of the deliveries of the events with a reference.
-func referenceWalk(tenant hook.TenantID, f *hook.DeliverySearch) *listing {
-	const having = `r.tenant_id = @tenant_id and r.reference = @reference`
+func referenceWalk(of hook.TenantFilter, f *hook.DeliverySearch) *listing {
+	having, args := `r.reference = @reference`, pgx.StrictNamedArgs{"reference": f.Reference}
+	if !of.All {
+		having, args["tenant_id"] = `r.tenant_id = @tenant_id and `+having, [16]byte(of.ID)
+	}
 	return deliveryWalk(`select r.event_id as id from event_references r where `+having+` and r.event_id >= @first and r.event_id <= @last order by r.event_id desc`,
-		"", `exists (select from event_references r where `+having+` and r.event_id = d.event_id offset 0)`,
-		pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant), "reference": f.Reference})
+		"", `exists (select from event_references r where `+having+` and r.event_id = d.event_id offset 0)`, args)
 }
 
 // deliveryWalk returns a list of the deliveries that lie beside events, and for which theirs holds. steps is a query of the

@@ -83,6 +83,7 @@ func BenchmarkFindDeliveries(b *testing.B) {
 		search hook.DeliverySearch
 		tenant hook.TenantID
 		until  time.Time
+		every  bool // over all tenants
 	}{
 		{name: "all"},
 		{name: "all, small tenant", tenant: small},
@@ -111,6 +112,21 @@ func BenchmarkFindDeliveries(b *testing.B) {
 		{name: "webhook, undelivered", search: hook.DeliverySearch{WebhookID: one, Undelivered: true}},
 		{name: "webhook, pending", search: hook.DeliverySearch{WebhookID: one, States: []hook.DeliveryState{hook.StatePending}}},
 		{name: "webhook, type none", search: hook.DeliverySearch{WebhookID: one, EventType: "no.such"}},
+		{name: "every tenant", every: true},
+		{name: "every tenant, a week ago", until: week, every: true},
+		{name: "every tenant, success", search: hook.DeliverySearch{States: []hook.DeliveryState{hook.StateSuccess}}, every: true},
+		{name: "every tenant, pending", search: hook.DeliverySearch{States: []hook.DeliveryState{hook.StatePending}}, every: true},
+		{name: "every tenant, not final", search: hook.DeliverySearch{Final: &no}, every: true},
+		{name: "every tenant, final", search: hook.DeliverySearch{Final: &yes}, every: true},
+		{name: "every tenant, failed", search: hook.DeliverySearch{States: []hook.DeliveryState{hook.StateFailed}}, every: true},
+		{name: "every tenant, undelivered", search: hook.DeliverySearch{Undelivered: true}, every: true},
+		{name: "every tenant, undelivered, a week ago", search: hook.DeliverySearch{Undelivered: true}, until: week, every: true},
+		{name: "every tenant, 4xx (none)", search: hook.DeliverySearch{StatusClass: 4}, every: true},
+		{name: "every tenant, class tls (none)", search: hook.DeliverySearch{Class: hook.ClassTLS}, every: true},
+		{name: "every tenant, type, none", search: hook.DeliverySearch{EventType: "no.such"}, every: true},
+		{name: "every tenant, reference cus_9", search: hook.DeliverySearch{Reference: "cus_9"}, every: true},
+		{name: "every tenant, reference cus_1, undelivered", search: hook.DeliverySearch{Reference: "cus_1", Undelivered: true}, every: true},
+		{name: "every tenant, webhook, undelivered", search: hook.DeliverySearch{WebhookID: one, Undelivered: true}, every: true},
 	} {
 		b.Run(test.name, func(b *testing.B) {
 			tenant := test.tenant
@@ -121,7 +137,11 @@ func BenchmarkFindDeliveries(b *testing.B) {
 			var slowest time.Duration
 			for b.Loop() {
 				begin := time.Now()
-				list, _, err := f.FindDeliveries(b.Context(), tenant, test.search, hook.Page{Limit: 50, Until: test.until})
+				of := hook.OneTenant(tenant)
+				if test.every {
+					of = hook.TenantFilter{All: true}
+				}
+				list, _, err := f.FindDeliveries(b.Context(), of, test.search, hook.Page{Limit: 50, Until: test.until})
 				require.NoError(b, err)
 				found, slowest = len(list), max(slowest, time.Since(begin))
 			}
@@ -130,11 +150,13 @@ func BenchmarkFindDeliveries(b *testing.B) {
 		})
 	}
 	for _, filter := range []hook.EventFilter{{}, {Reference: "cus_9"}, {Reference: "cus_1"}, {Reference: "cus_1", Type: "no.such"}, {Type: "no.such"}} {
-		b.Run("events of "+filter.Reference+" "+filter.Type, func(b *testing.B) {
-			for b.Loop() {
-				_, _, err := f.Events(b.Context(), hook.OneTenant(hook.DefaultTenant()), filter, hook.Page{Limit: 50, Bytes: 1 << 20})
-				require.NoError(b, err)
-			}
-		})
+		for of, name := range map[hook.TenantFilter]string{hook.OneTenant(hook.DefaultTenant()): "", {All: true}: "every tenant, "} {
+			b.Run(name+"events of "+filter.Reference+" "+filter.Type, func(b *testing.B) {
+				for b.Loop() {
+					_, _, err := f.Events(b.Context(), of, filter, hook.Page{Limit: 50, Bytes: 1 << 20})
+					require.NoError(b, err)
+				}
+			})
+		}
 	}
 }

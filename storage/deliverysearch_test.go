@@ -133,7 +133,7 @@ func TestFindDeliveries(t *testing.T) {
 	}
 	list := func() []hook.Delivery {
 		return every(t, 100, func(p hook.Page) ([]hook.Delivery, *[16]byte, error) {
-			return f.FindDeliveries(t.Context(), hook.DefaultTenant(), hook.DeliverySearch{}, p)
+			return f.FindDeliveries(t.Context(), hook.OneTenant(hook.DefaultTenant()), hook.DeliverySearch{}, p)
 		})
 	}
 	all := list()
@@ -211,7 +211,7 @@ func TestFindDeliveries(t *testing.T) {
 			for _, limit := range limits {
 				got := []hook.DeliveryID{}
 				for _, d := range every(t, limit, func(p hook.Page) ([]hook.Delivery, *[16]byte, error) {
-					return f.FindDeliveries(t.Context(), hook.DefaultTenant(), *s, p)
+					return f.FindDeliveries(t.Context(), hook.OneTenant(hook.DefaultTenant()), *s, p)
 				}) {
 					got = append(got, d.ID)
 				}
@@ -231,13 +231,13 @@ func TestFindDeliveries(t *testing.T) {
 	for i := range searches {
 		s := &searches[i]
 		whole := every(t, 100, func(p hook.Page) ([]hook.Delivery, *[16]byte, error) {
-			return f.FindDeliveries(t.Context(), hook.DefaultTenant(), *s, p)
+			return f.FindDeliveries(t.Context(), hook.OneTenant(hook.DefaultTenant()), *s, p)
 		})
 		var halves []hook.Delivery
 		for _, bounds := range [][2]time.Time{{middle, {}}, {{}, middle}} {
 			halves = append(halves, every(t, 100, func(p hook.Page) ([]hook.Delivery, *[16]byte, error) {
 				p.Since, p.Until = bounds[0], bounds[1]
-				return f.FindDeliveries(t.Context(), hook.DefaultTenant(), *s, p)
+				return f.FindDeliveries(t.Context(), hook.OneTenant(hook.DefaultTenant()), *s, p)
 			})...)
 		}
 		require.Len(t, halves, len(whole), "%+v", s)
@@ -260,7 +260,7 @@ func TestFindDeliveriesOfEventsAtOneMoment(t *testing.T) {
 	for _, reference := range []string{"", "order_1"} {
 		for limit := range 11 {
 			found := every(t, limit+1, func(p hook.Page) ([]hook.Delivery, *[16]byte, error) {
-				return f.FindDeliveries(t.Context(), w.TenantID, hook.DeliverySearch{Reference: reference}, p)
+				return f.FindDeliveries(t.Context(), hook.OneTenant(w.TenantID), hook.DeliverySearch{Reference: reference}, p)
 			})
 			require.Len(t, found, 10)
 			require.True(t, slices.IsSortedFunc(found, func(a, b hook.Delivery) int { return bytes.Compare(b.ID[:], a.ID[:]) }))
@@ -308,7 +308,7 @@ func TestASearchReadsABoundedNumberOfRows(t *testing.T) {
 			{"undelivered of a webhook", hook.DeliverySearch{WebhookID: w.ID, Undelivered: true}, few, false},
 			{"pending of a webhook", hook.DeliverySearch{WebhookID: w.ID, States: []hook.DeliveryState{hook.StatePending}}, few, false},
 		} {
-			statements := storage.SearchPages(w.TenantID, test.search, hook.Page{Limit: limit})
+			statements := storage.SearchPages(hook.OneTenant(w.TenantID), test.search, hook.Page{Limit: limit})
 			if test.full { // then nothing else is read
 				statements = statements[:1]
 			}
@@ -333,7 +333,7 @@ func TestASearchReadsABoundedNumberOfRows(t *testing.T) {
 	f.exec(t, `update events set type = 'user.deleted' where id = (select id from events order by id limit 1)`)
 	for _, search := range []hook.DeliverySearch{{EventType: "user.deleted"}, {Reference: "order_1", EventType: "user.deleted"}} {
 		found, read := follow(t, 10, func(p hook.Page) ([]hook.Delivery, *[16]byte, error) {
-			return f.FindDeliveries(t.Context(), w.TenantID, search, p)
+			return f.FindDeliveries(t.Context(), hook.OneTenant(w.TenantID), search, p)
 		})
 		require.Len(t, found, 1)
 		require.GreaterOrEqual(t, read, monthDays*dailyRows/storage.MostSteps)

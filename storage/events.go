@@ -104,8 +104,10 @@ func eventsListing(of hook.TenantFilter, f hook.EventFilter, bytes int) listing 
 	order := "e.id desc"
 	if f.Reference != "" {
 		l.table = `event_references r cross join lateral (select * from events e where e.id = r.event_id offset 0)`
-		l.within, l.args["reference"] = []string{`r.tenant_id = @tenant_id`, `r.reference = @reference`}, f.Reference
-		l.args["tenant_id"] = [16]byte(of.ID)
+		l.within, l.args["reference"] = []string{`r.reference = @reference`}, f.Reference
+		if !of.All { // as in ofTenants
+			l.within, l.args["tenant_id"] = append(l.within, `r.tenant_id = @tenant_id`), [16]byte(of.ID)
+		}
 		l.walk, l.most, order = &walk{key: "r.event_id", step: "r.event_id"}, mostReferred, "e.step desc"
 	} else {
 		l.ofTenants(of)

@@ -129,25 +129,43 @@ func (s *Store) PutEventType(ctx context.Context, tenant hook.TenantID, t hook.N
 func (s *Store) LookUpEventTypes(ctx context.Context, tenant hook.TenantID, names []string) (
 	unknown []string, schemas map[string]hook.SchemaHash, err error,
 ) {
-	var asked []string
-	for _, name := range names {
-		if !hook.IsBuiltIn(name) {
-			asked = append(asked, name)
+	found, err := s.LookUpEventTypesOf(ctx, []hook.TypesAsked{{TenantID: tenant, Names: names}})
+	if err != nil {
+		return nil, nil, err
+	}
+	return found[0].Unknown, found[0].Schemas, nil
+}
+
+// LookUpEventTypesOf is LookUpEventTypes for several tenants at once: the results are in the order of asked.
+func (s *Store) LookUpEventTypesOf(ctx context.Context, asked []hook.TypesAsked) ([]hook.TypesFound, error) {
+	looks := make([]*typesLookup, len(asked))
+	var needed []*typesLookup
+	for i, a := range asked {
+		looks[i] = &typesLookup{tenant: a.TenantID}
+		for _, name := range a.Names {
+			if !hook.IsBuiltIn(name) {
+				looks[i].names = append(looks[i].names, name)
+			}
+		}
+		if len(looks[i].names) > 0 {
+			needed = append(needed, looks[i])
 		}
 	}
-	if len(asked) == 0 {
-		return nil, nil, nil
-	}
-	look := &typesLookup{tenant: tenant, names: asked}
-	if err := s.eventTypes.add(ctx, look); err != nil {
-		return nil, nil, mapErr(fmt.Errorf("look up event types: %w", err))
-	}
-	for _, name := range asked {
-		if !slices.Contains(look.unknown, name) {
-			s.cache.putType(typeName{tenant, name}, look.schemas[name])
+	for _, err := range s.eventTypes.addAll(ctx, needed) {
+		if err != nil {
+			return nil, mapErr(fmt.Errorf("look up event types: %w", err))
 		}
 	}
-	return look.unknown, look.schemas, nil
+	found := make([]hook.TypesFound, len(asked))
+	for i, look := range looks {
+		found[i] = hook.TypesFound{Unknown: look.unknown, Schemas: look.schemas}
+		for _, name := range look.names {
+			if !slices.Contains(look.unknown, name) {
+				s.cache.putType(typeName{look.tenant, name}, look.schemas[name])
+			}
+		}
+	}
+	return found, nil
 }
 
 // typesLookup asks which names are not among a tenant's own types, and which of the known types have schemas.
@@ -158,14 +176,15 @@ type typesLookup struct {
 	schemas map[string]hook.SchemaHash
 }
 
-// lookUpTypes queries each name once, all in one round trip, as lookUpKeys does.
+// lookUpTypes looks each name up once, all in one statement.
 func (s *Store) lookUpTypes(ctx context.Context, list []*typesLookup) error {
 	type found struct {
 		known  bool
 		schema []byte
 	}
 	types := make(map[typeName]found, 1)
-	batch := &pgx.Batch{}
+	var tenants [][16]byte
+	var names []string
 	for _, look := range list {
 		for _, name := range look.names {
 			asked := typeName{look.tenant, name}
@@ -173,19 +192,20 @@ func (s *Store) lookUpTypes(ctx context.Context, list []*typesLookup) error {
 				continue
 			}
 			types[asked] = found{}
-			batch.Queue(`select schema_hash from event_types where tenant_id = $1 and name = $2`, [16]byte(look.tenant), name).
-				QueryRow(func(row pgx.Row) error {
-					var hash []byte
-					err := row.Scan(&hash)
-					if errors.Is(err, pgx.ErrNoRows) {
-						return nil
-					}
-					types[asked] = found{err == nil, hash}
-					return err
-				})
+			tenants, names = append(tenants, look.tenant), append(names, name)
 		}
 	}
-	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
+	// The offset makes the planner look each name up by the primary key.
+	rows, _ := s.pool.Query(ctx, `
+		select n.tenant_id, n.name, t.schema_hash from unnest($1::uuid[], $2::text[]) as n(tenant_id, name)
+		cross join lateral (select t.schema_hash from event_types t where t.tenant_id = n.tenant_id and t.name = n.name offset 0) t`, tenants, names)
+	var asked typeName
+	var hash []byte
+	if _, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&asked.tenant), &asked.name, &hash}, func() error {
+		types[asked] = found{true, hash}
+		hash = nil // the map keeps it
+		return nil
+	}); err != nil {
 		return err
 	}
 	for _, look := range list {

@@ -27,8 +27,8 @@ const (
 )
 
 // SearchPages returns the statements that read a page of a search.
-func SearchPages(tenant hook.TenantID, f hook.DeliverySearch, p hook.Page) (list []Statement) {
-	for _, l := range searchListings(tenant, &f, false) {
+func SearchPages(of hook.TenantFilter, f hook.DeliverySearch, p hook.Page) (list []Statement) {
+	for _, l := range searchListings(of, &f, false) {
 		list = append(list, l.statements(p)...)
 	}
 	return list

@@ -22,7 +22,7 @@ type dayIndex struct {
 	version int64
 	name    string
 	table   string
-	// on are the indexed columns, and where is the condition for a row to be in the index.
+	// on are the indexed columns, and where is the condition for a row to be in the index; "" is every row.
 	on, where string
 	// before are files of migrations/before that are run first, each in a transaction of its own. They can be repeated.
 	before []string
@@ -43,19 +43,58 @@ func dayIndexes() []dayIndex {
 		{33, "deliveries_unsuccessful", "deliveries", "tenant_id, state, id desc", "state <> 'success'", []string{
 			"00033_1_references.sql", "00033_2_days.sql", "00033_3_history.sql",
 		}, "00033_down.sql"},
+		// For the deliveries of all tenants that have not succeeded, newest first (K4). As deliveries_by_state, it has few
+		// of them: the accept and a success write nothing to it.
+		{38, "deliveries_failed", "deliveries", "state, id desc", "state in ('failed', 'timed_out', 'dropped', 'canceled')", nil, ""},
+		// For the events of all tenants with a reference, newest first (K4). Events without references write nothing to it.
+		{38, "event_references_all", "event_references", "reference, event_id desc", "", nil, ""},
 	}
+}
+
+// condition returns the end of the statement that creates the index.
+func (x *dayIndex) condition() string {
+	if x.where == "" {
+		return ""
+	}
+	return " where " + x.where
 }
 
 // goMigrations returns the migrations that are not SQL files.
 func (m *Migrator) goMigrations() []*goose.Migration {
 	var list []*goose.Migration
-	for _, index := range dayIndexes() {
-		list = append(list, goose.NewGoMigration(index.version,
-			&goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error { return m.createIndex(ctx, db, index) }},
-			&goose.GoFunc{RunTx: index.drop},
+	for _, indexes := range byVersion(dayIndexes()) {
+		list = append(list, goose.NewGoMigration(indexes[0].version,
+			&goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error {
+				for _, x := range indexes {
+					if err := m.createIndex(ctx, db, x); err != nil {
+						return err
+					}
+				}
+				return nil
+			}},
+			&goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+				for _, x := range indexes {
+					if err := x.drop(ctx, tx); err != nil {
+						return err
+					}
+				}
+				return nil
+			}},
 		))
 	}
 	return list
+}
+
+// byVersion groups the indexes of each migration, which are beside each other.
+func byVersion(list []dayIndex) (groups [][]dayIndex) {
+	for i := range list {
+		if i == 0 || list[i].version != list[i-1].version {
+			groups = append(groups, nil)
+		}
+		last := len(groups) - 1
+		groups[last] = append(groups[last], list[i])
+	}
+	return groups
 }
 
 func (x *dayIndex) drop(ctx context.Context, tx *sql.Tx) error {
@@ -81,7 +120,7 @@ func (m *Migrator) createIndex(ctx context.Context, db *sql.DB, x dayIndex) erro
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	err := withShortLock(ctx, db, fmt.Sprintf(`create index if not exists %s on only %s (%s) where %s`, x.name, x.table, x.on, x.where))
+	err := withShortLock(ctx, db, fmt.Sprintf(`create index if not exists %s on only %s (%s)%s`, x.name, x.table, x.on, x.condition()))
 	if err != nil {
 		return fmt.Errorf("index %s: %w", x.name, err)
 	}
@@ -133,7 +172,7 @@ func (m *Migrator) createOnPartition(ctx context.Context, db *sql.DB, x dayIndex
 	if !valid.Bool {
 		err := m.withoutTimeouts(ctx, db,
 			`drop index concurrently if exists `+pgx.Identifier{name}.Sanitize(),
-			fmt.Sprintf(`create index concurrently %s on %s (%s) where %s`, pgx.Identifier{name}.Sanitize(), pgx.Identifier{partition}.Sanitize(), x.on, x.where))
+			fmt.Sprintf(`create index concurrently %s on %s (%s)%s`, pgx.Identifier{name}.Sanitize(), pgx.Identifier{partition}.Sanitize(), x.on, x.condition()))
 		if err != nil {
 			return err
 		}

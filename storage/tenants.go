@@ -110,6 +110,45 @@ func findTenant(ctx context.Context, q querier, name, lock string) (hook.Tenant,
 	return t, nil
 }
 
+// FindTenants returns the ids of the tenants with these ids or external ids, by the names as they are given. Names that no
+// tenant has are left out. It is one look-up, however many names there are (K5).
+func (s *Store) FindTenants(ctx context.Context, names []string) (map[string]hook.TenantID, error) {
+	var external, named []string
+	var ids [][16]byte
+	for _, name := range names {
+		_, arg, ok := tenantNamed(name)
+		id, isID := arg.([16]byte)
+		switch {
+		case !ok:
+		case isID:
+			ids, named = append(ids, id), append(named, name)
+		default:
+			external = append(external, name)
+		}
+	}
+	found := make(map[string]hook.TenantID, len(names))
+	if len(external)+len(ids) == 0 {
+		return found, nil
+	}
+	// The offsets make the planner look each name up by its index.
+	rows, _ := s.pool.Query(ctx, `
+		select n.name, t.id from unnest($1::text[]) as n(name)
+		cross join lateral (select t.id from tenants t where t.external_id = n.name offset 0) t
+		union all
+		select n.name, t.id from unnest($2::uuid[], $3::text[]) as n(id, name)
+		cross join lateral (select t.id from tenants t where t.id = n.id offset 0) t`, external, ids, named)
+	var name string
+	var id hook.TenantID
+	_, err := pgx.ForEachRow(rows, []any{&name, (*[16]byte)(&id)}, func() error {
+		found[name] = id
+		return nil
+	})
+	if err != nil {
+		return nil, mapErr(fmt.Errorf("look up %d tenants: %w", len(names), err))
+	}
+	return found, nil
+}
+
 // UpdateTenant applies change to the tenant with an id or an external id and stores the result. An external id is
 // stored only if the tenant has none. change runs within the transaction and must do no I/O; its error is returned as
 // it is, and nothing is stored. If it changes nothing, nothing is written.

@@ -37,7 +37,10 @@ func DeliverStart(s hook.Start) (client.StartWorkflowOptions, contract.DeliverIn
 		named = append(named, e.String())
 	}
 	attributes := []temporal.SearchAttributeUpdate{
-		builtBy(), a.EventID.ValueSet(named), a.WebhookID.ValueSet(webhooks), a.TenantID.ValueSet(s.TenantID.String()),
+		builtBy(), a.EventID.ValueSet(named), a.WebhookID.ValueSet(webhooks),
+	}
+	if s.TenantID != (hook.TenantID{}) {
+		attributes = append(attributes, a.TenantID.ValueSet(s.TenantID.String()))
 	}
 	if s.EventType != "" {
 		attributes = append(attributes, a.EventType.ValueSet(s.EventType))
@@ -157,8 +160,12 @@ func SendNowStart(d hook.Delivery) (client.StartWorkflowOptions, contract.SendNo
 // details returns a table of an event's webhooks, in the Markdown that the Web UI shows.
 func details(s hook.Start) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "**%s** for %s of tenant `%s`\n\n| webhook | host |\n|---|---|\n",
-		cell(clip.Text(s.Subject(), maxType)), targets(s), s.TenantID)
+	whose := "several tenants"
+	if s.TenantID != (hook.TenantID{}) {
+		whose = "tenant `" + s.TenantID.String() + "`"
+	}
+	fmt.Fprintf(&b, "**%s** for %s of %s\n\n| webhook | host |\n|---|---|\n",
+		cell(clip.Text(s.Subject(), maxType)), targets(s), whose)
 	for _, t := range s.Targets {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", t.WebhookID, cell(clip.Text(t.Host, maxHost)))
 	}

@@ -503,6 +503,24 @@ func (e TenantStatus) Valid() bool {
 	}
 }
 
+// Defines values for TenantUsageBy.
+const (
+	TenantUsageByDay  TenantUsageBy = "day"
+	TenantUsageByHour TenantUsageBy = "hour"
+)
+
+// Valid indicates whether the value is a known member of the TenantUsageBy enum.
+func (e TenantUsageBy) Valid() bool {
+	switch e {
+	case TenantUsageByDay:
+		return true
+	case TenantUsageByHour:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for UsageBy.
 const (
 	UsageByDay  UsageBy = "day"
@@ -665,6 +683,24 @@ func (e ListTenantsParamsStatus) Valid() bool {
 	case ListTenantsParamsStatusDeleting:
 		return true
 	case ListTenantsParamsStatusSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetTenantUsageParamsBy.
+const (
+	GetTenantUsageParamsByDay  GetTenantUsageParamsBy = "day"
+	GetTenantUsageParamsByHour GetTenantUsageParamsBy = "hour"
+)
+
+// Valid indicates whether the value is a known member of the GetTenantUsageParamsBy enum.
+func (e GetTenantUsageParamsBy) Valid() bool {
+	switch e {
+	case GetTenantUsageParamsByDay:
+		return true
+	case GetTenantUsageParamsByHour:
 		return true
 	default:
 		return false
@@ -1123,6 +1159,11 @@ type CommendaDelivery struct {
 	// Example: 200
 	StatusCode *int64 `json:"status_code,omitempty"`
 
+	// TenantID The tenant that it belongs to. Only in lists over all tenants.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID *string `json:"tenant_id,omitempty"`
+
 	// Test Whether it is a test delivery.
 	//
 	// Example: false
@@ -1205,6 +1246,11 @@ type CommendaDeliveryDetail struct {
 	//
 	// Example: 200
 	StatusCode *int64 `json:"status_code,omitempty"`
+
+	// TenantID The tenant that it belongs to. Only in lists over all tenants.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID *string `json:"tenant_id,omitempty"`
 
 	// Test Whether it is a test delivery.
 	//
@@ -1911,6 +1957,11 @@ type Delivery struct {
 	// Example: 200
 	StatusCode *int64 `json:"status_code,omitempty"`
 
+	// TenantID The tenant that it belongs to. Only in lists over all tenants.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID *string `json:"tenant_id,omitempty"`
+
 	// Test Whether it is a test delivery.
 	//
 	// Example: false
@@ -1998,6 +2049,11 @@ type DeliveryDetail struct {
 	//
 	// Example: 200
 	StatusCode *int64 `json:"status_code,omitempty"`
+
+	// TenantID The tenant that it belongs to. Only in lists over all tenants.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID *string `json:"tenant_id,omitempty"`
 
 	// Test Whether it is a test delivery.
 	//
@@ -2566,6 +2622,11 @@ type PublishEventRequest struct {
 	// Example: ["order_4711","cus_9"]
 	References *[]string `json:"references,omitempty"`
 
+	// Tenant The tenant of the event, by its id or your own id of it. Only in a batch; publish-event takes it from the header Grapnel-Tenant. A key that is no platform key can name its own tenant only.
+	//
+	// Example: customer-4711
+	Tenant *string `json:"tenant,omitempty"`
+
 	// Type An event type of the catalogue.
 	//
 	// Example: user.created
@@ -2574,7 +2635,7 @@ type PublishEventRequest struct {
 
 // PublishEventsRequest defines model for PublishEventsRequest.
 type PublishEventsRequest struct {
-	// Events Each event has the form that publish-event takes.
+	// Events Each event has the form that publish-event takes, and may name its tenant.
 	Events []PublishEventRequest `json:"events"`
 }
 
@@ -2587,6 +2648,11 @@ type PublishResult struct {
 	//
 	// Example: 202
 	Status int64 `json:"status"`
+
+	// TenantID The tenant for which the event was published. Only for platform keys; absent if the event can't be read, or names none that exists.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID *string `json:"tenant_id,omitempty"`
 }
 
 // PublishedEvents defines model for PublishedEvents.
@@ -3022,6 +3088,86 @@ type TenantList struct {
 
 	// Tenants This page of accounts, newest first.
 	Tenants []Tenant `json:"tenants"`
+}
+
+// TenantUsage defines model for TenantUsage.
+type TenantUsage struct {
+	// By The length of the periods.
+	//
+	// Example: day
+	By TenantUsageBy `json:"by"`
+
+	// NextCursor Cursor of the next page, which has the same since, until and by; null on the last page. A page ends after a bounded search, so it may be short or empty although more pages follow.
+	//
+	// Example: AXUBmrHU6q9ekr-Xz5m6pYVuAAAAAGlZ8AAAAAAAaTMUAAAAAABpgJUAAQ
+	NextCursor *string `json:"next_cursor"`
+
+	// Periods This page of the periods in which something was used: tenant by tenant, in the order of their ids, the earliest period first.
+	Periods []TenantUsagePeriod `json:"periods"`
+
+	// Since The beginning of the first period: the request's since, rounded down.
+	//
+	// Example: 2026-01-01T00:00:00Z
+	Since time.Time    `json:"since"`
+	Total *UsageCounts `json:"total,omitempty"`
+
+	// Until The end of the last period: the request's until, rounded up.
+	//
+	// Example: 2026-02-01T00:00:00Z
+	Until time.Time `json:"until"`
+}
+
+// TenantUsageBy The length of the periods.
+//
+// Example: day
+type TenantUsageBy string
+
+// TenantUsagePeriod defines model for TenantUsagePeriod.
+type TenantUsagePeriod struct {
+	// Attempts Requests made, without tests. Counted in the period in which they began.
+	//
+	// Example: 2410
+	Attempts int64 `json:"attempts"`
+
+	// Bytes Bytes of the accepted events' data, each event once, as canonical JSON.
+	//
+	// Example: 360000
+	Bytes int64 `json:"bytes"`
+
+	// Deliveries Deliveries created: with their events, and by replays.
+	//
+	// Example: 2400
+	Deliveries int64 `json:"deliveries"`
+
+	// Events Accepted events, without tests.
+	//
+	// Example: 1200
+	Events int64 `json:"events"`
+
+	// ExternalID Your own id of the account; absent if it has none, or was deleted.
+	//
+	// Example: customer-4711
+	ExternalID *string `json:"external_id,omitempty"`
+
+	// Failures The other attempts.
+	//
+	// Example: 20
+	Failures int64 `json:"failures"`
+
+	// Start The period's beginning, in UTC.
+	//
+	// Example: 2026-01-15T00:00:00Z
+	Start time.Time `json:"start"`
+
+	// Successes Attempts that were answered with 2xx.
+	//
+	// Example: 2390
+	Successes int64 `json:"successes"`
+
+	// TenantID The account. It may have been deleted.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID string `json:"tenant_id"`
 }
 
 // TestWebhookRequest defines model for TestWebhookRequest.
@@ -3753,6 +3899,27 @@ type ListTenantsParams struct {
 // ListTenantsParamsStatus defines parameters for ListTenants.
 type ListTenantsParamsStatus string
 
+// GetTenantUsageParams defines parameters for GetTenantUsage.
+type GetTenantUsageParams struct {
+	// Since From the period of this time on. Default: 30 days before until, by hour 24 hours.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Up to the period before this time. Default: now.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// By The length of the periods. Days are those of UTC.
+	By *GetTenantUsageParamsBy `form:"by,omitempty" json:"by,omitempty"`
+
+	// Limit How many periods at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the previous page. Absent: the first page. since and until need not be repeated.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetTenantUsageParamsBy defines parameters for GetTenantUsage.
+type GetTenantUsageParamsBy string
+
 // GetUsageParams defines parameters for GetUsage.
 type GetUsageParams struct {
 	// Since From the period of this time on. Default: 30 days before until, by hour 24 hours.
@@ -4114,14 +4281,14 @@ type ClientInterface interface {
 
 	// ListAuditLog List the audit log
 	//
-	// Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention).
+	// Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention). With Grapnel-Tenant: *, those of all tenants.
 	//
 	// Corresponds with GET /v1/audit-log (the `ListAuditLog` operationId).
 	ListAuditLog(ctx context.Context, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SearchDeliveries List the deliveries of all webhooks
 	//
-	// Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422.
+	// Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422. With Grapnel-Tenant: *, those of all tenants.
 	//
 	// Corresponds with GET /v1/deliveries (the `SearchDeliveries` operationId).
 	SearchDeliveries(ctx context.Context, params *SearchDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4210,7 +4377,7 @@ type ClientInterface interface {
 
 	// PublishEventsWithBody Publish up to 1,000 events
 	//
-	// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+	// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. With a platform key each event may name its own tenant; without one it is published for the tenant of the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4219,7 +4386,7 @@ type ClientInterface interface {
 
 	// PublishEvents Publish up to 1,000 events
 	//
-	// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+	// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. With a platform key each event may name its own tenant; without one it is published for the tenant of the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4353,6 +4520,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
 	PutTenant(ctx context.Context, tenant string, body PutTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTenantUsage Get a tenant's usage
+	//
+	// Counts of events, deliveries and attempts of an account by hour or day, at most 1,000 periods. With * those of every account, for billing. Everything that is stored is counted at once and exactly. Counts are kept for 400 days (--usage-retention), also those of accounts that were deleted. For platform keys.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/usage (the `GetTenantUsage` operationId).
+	GetTenantUsage(ctx context.Context, tenant string, params *GetTenantUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateTopicTokenWithBody Create a topic token
 	//
@@ -4894,7 +5068,7 @@ func (c *Client) RevokeAPIKey(ctx context.Context, id string, reqEditors ...Requ
 
 // ListAuditLog List the audit log
 //
-// Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention).
+// Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention). With Grapnel-Tenant: *, those of all tenants.
 //
 // Corresponds with GET /v1/audit-log (the `ListAuditLog` operationId).
 func (c *Client) ListAuditLog(ctx context.Context, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4911,7 +5085,7 @@ func (c *Client) ListAuditLog(ctx context.Context, params *ListAuditLogParams, r
 
 // SearchDeliveries List the deliveries of all webhooks
 //
-// Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422.
+// Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422. With Grapnel-Tenant: *, those of all tenants.
 //
 // Corresponds with GET /v1/deliveries (the `SearchDeliveries` operationId).
 func (c *Client) SearchDeliveries(ctx context.Context, params *SearchDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5110,7 +5284,7 @@ func (c *Client) PublishEvent(ctx context.Context, params *PublishEventParams, b
 
 // PublishEventsWithBody Publish up to 1,000 events
 //
-// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. With a platform key each event may name its own tenant; without one it is published for the tenant of the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5129,7 +5303,7 @@ func (c *Client) PublishEventsWithBody(ctx context.Context, contentType string, 
 
 // PublishEvents Publish up to 1,000 events
 //
-// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. With a platform key each event may name its own tenant; without one it is published for the tenant of the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5424,6 +5598,23 @@ func (c *Client) PutTenantWithBody(ctx context.Context, tenant string, contentTy
 // Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
 func (c *Client) PutTenant(ctx context.Context, tenant string, body PutTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPutTenantRequest(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTenantUsage Get a tenant's usage
+//
+// Counts of events, deliveries and attempts of an account by hour or day, at most 1,000 periods. With * those of every account, for billing. Everything that is stored is counted at once and exactly. Counts are kept for 400 days (--usage-retention), also those of accounts that were deleted. For platform keys.
+//
+// Corresponds with GET /v1/tenants/{tenant}/usage (the `GetTenantUsage` operationId).
+func (c *Client) GetTenantUsage(ctx context.Context, tenant string, params *GetTenantUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTenantUsageRequest(c.Server, tenant, params)
 	if err != nil {
 		return nil, err
 	}
@@ -8063,6 +8254,115 @@ func NewPutTenantRequestWithBody(server string, tenant string, contentType strin
 	return req, nil
 }
 
+// NewGetTenantUsageRequest constructs an http.Request for the GetTenantUsage method
+func NewGetTenantUsageRequest(server string, tenant string, params *GetTenantUsageParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/usage", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.By != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "by", *params.By, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewCreateTopicTokenRequest calls the generic CreateTopicToken builder with application/json body
 func NewCreateTopicTokenRequest(server string, body CreateTopicTokenJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -9322,7 +9622,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListAuditLogWithResponse List the audit log
 	//
-	// Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention).
+	// Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention). With Grapnel-Tenant: *, those of all tenants.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9331,7 +9631,7 @@ type ClientWithResponsesInterface interface {
 
 	// SearchDeliveriesWithResponse List the deliveries of all webhooks
 	//
-	// Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422.
+	// Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422. With Grapnel-Tenant: *, those of all tenants.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9430,7 +9730,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishEventsWithBodyWithResponse Publish up to 1,000 events
 	//
-	// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+	// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. With a platform key each event may name its own tenant; without one it is published for the tenant of the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9439,7 +9739,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishEventsWithResponse Publish up to 1,000 events
 	//
-	// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+	// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. With a platform key each event may name its own tenant; without one it is published for the tenant of the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9589,6 +9889,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /v1/tenants/{tenant} (the `PutTenant` operationId).
 	PutTenantWithResponse(ctx context.Context, tenant string, body PutTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*PutTenantResponse, error)
+
+	// GetTenantUsageWithResponse Get a tenant's usage
+	//
+	// Counts of events, deliveries and attempts of an account by hour or day, at most 1,000 periods. With * those of every account, for billing. Everything that is stored is counted at once and exactly. Counts are kept for 400 days (--usage-retention), also those of accounts that were deleted. For platform keys.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/usage (the `GetTenantUsage` operationId).
+	GetTenantUsageWithResponse(ctx context.Context, tenant string, params *GetTenantUsageParams, reqEditors ...RequestEditorFn) (*GetTenantUsageResponse, error)
 
 	// CreateTopicTokenWithBodyWithResponse Create a topic token
 	//
@@ -11523,6 +11832,54 @@ func (r PutTenantResponse) ContentType() string {
 	return ""
 }
 
+type GetTenantUsageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TenantUsage
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetTenantUsageResponse) GetJSON200() *TenantUsage {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r GetTenantUsageResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetTenantUsageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTenantUsageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTenantUsageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTenantUsageResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // CreateTopicTokenResponse201Headers the declared response headers of an HTTP 201 response for CreateTopicToken
 type CreateTopicTokenResponse201Headers struct {
 	CacheControl *string
@@ -12692,7 +13049,7 @@ func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, id s
 
 // ListAuditLogWithResponse List the audit log
 //
-// Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention).
+// Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention). With Grapnel-Tenant: *, those of all tenants.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12707,7 +13064,7 @@ func (c *ClientWithResponses) ListAuditLogWithResponse(ctx context.Context, para
 
 // SearchDeliveriesWithResponse List the deliveries of all webhooks
 //
-// Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422.
+// Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422. With Grapnel-Tenant: *, those of all tenants.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12872,7 +13229,7 @@ func (c *ClientWithResponses) PublishEventWithResponse(ctx context.Context, para
 
 // PublishEventsWithBodyWithResponse Publish up to 1,000 events
 //
-// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. With a platform key each event may name its own tenant; without one it is published for the tenant of the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12887,7 +13244,7 @@ func (c *ClientWithResponses) PublishEventsWithBodyWithResponse(ctx context.Cont
 
 // PublishEventsWithResponse Publish up to 1,000 events
 //
-// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+// Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. With a platform key each event may name its own tenant; without one it is published for the tenant of the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13138,6 +13495,21 @@ func (c *ClientWithResponses) PutTenantWithResponse(ctx context.Context, tenant 
 		return nil, err
 	}
 	return ParsePutTenantResponse(rsp)
+}
+
+// GetTenantUsageWithResponse Get a tenant's usage
+//
+// Counts of events, deliveries and attempts of an account by hour or day, at most 1,000 periods. With * those of every account, for billing. Everything that is stored is counted at once and exactly. Counts are kept for 400 days (--usage-retention), also those of accounts that were deleted. For platform keys.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/usage (the `GetTenantUsage` operationId).
+func (c *ClientWithResponses) GetTenantUsageWithResponse(ctx context.Context, tenant string, params *GetTenantUsageParams, reqEditors ...RequestEditorFn) (*GetTenantUsageResponse, error) {
+	rsp, err := c.GetTenantUsage(ctx, tenant, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTenantUsageResponse(rsp)
 }
 
 // CreateTopicTokenWithBodyWithResponse Create a topic token
@@ -14720,6 +15092,39 @@ func ParsePutTenantResponse(rsp *http.Response) (*PutTenantResponse, error) {
 			return nil, err
 		}
 		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetTenantUsageResponse parses an HTTP response from a GetTenantUsageWithResponse call
+func ParseGetTenantUsageResponse(rsp *http.Response) (*GetTenantUsageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTenantUsageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TenantUsage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

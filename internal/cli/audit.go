@@ -34,6 +34,7 @@ func (c *auditCommand) Run(ctx context.Context, s Streams) error {
 	}
 	err = c.show(s, list.raw, func(p *printer) {
 		rows := [][]string{{"TIME", "ACTOR", "ADDRESS", "ACTION", "TARGET", "CHANGES"}}
+		var tenants []*string
 		for i := range list.value.Entries {
 			e := &list.value.Entries[i]
 			actor := clean(e.Actor.Name)
@@ -45,8 +46,11 @@ func (c *auditCommand) Run(ctx context.Context, s Streams) error {
 				target = known(e.Target.Name)
 			}
 			rows = append(rows, []string{moment(&e.CreatedAt), actor, known(e.SourceAddress), e.Action, clean(target), changeText(e.Changes)})
+			if c.Tenant == allTenants { // otherwise it says no more than the command
+				tenants = append(tenants, &e.TenantID)
+			}
 		}
-		p.table(rows)
+		p.table(withTenants(rows, tenants))
 	})
 	more(s, list.value.NextCursor)
 	return err

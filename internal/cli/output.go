@@ -57,6 +57,18 @@ func (p *printer) table(rows [][]string) {
 	}
 }
 
+// withTenants puts a column with the tenants before the others, if the entries of a list name them.
+func withTenants(rows [][]string, tenants []*string) [][]string {
+	if len(tenants) == 0 || tenants[0] == nil {
+		return rows
+	}
+	rows[0] = append([]string{"TENANT"}, rows[0]...)
+	for i, tenant := range tenants {
+		rows[i+1] = append([]string{known(tenant)}, rows[i+1]...)
+	}
+	return rows
+}
+
 // facts prints pairs of a name and a value, one per line. It leaves out empty values.
 func (p *printer) facts(pairs ...string) {
 	width := 0

@@ -52,12 +52,14 @@ func (c *searchDeliveriesCommand) Run(ctx context.Context, s Streams) error {
 	}
 	err = c.show(s, list.raw, func(p *printer) {
 		rows := [][]string{{"ID", "STATUS", "HTTP", "ATTEMPTS", "TYPE", "WEBHOOK", "EVENT", "CREATED", "NEXT ATTEMPT"}}
+		var tenants []*string
 		for _, d := range list.value.Deliveries {
 			rows = append(rows, []string{
 				d.ID, string(d.Status), number(known(d.StatusCode)), number(d.Attempts), clean(d.EventType), d.WebhookID, d.EventID, moment(&d.CreatedAt), next(&d),
 			})
+			tenants = append(tenants, d.TenantID)
 		}
-		p.table(rows)
+		p.table(withTenants(rows, tenants))
 	})
 	more(s, list.value.NextCursor)
 	return err
@@ -87,10 +89,12 @@ func (c *listEventsCommand) Run(ctx context.Context, s Streams) error {
 	}
 	err = c.show(s, list.raw, func(p *printer) {
 		rows := [][]string{{"ID", "TYPE", "WEBHOOKS", "REFERENCES", "CREATED"}}
+		var tenants []*string
 		for _, e := range list.value.Events {
 			rows = append(rows, []string{e.ID, clean(e.Type), number(e.DeliveryCount), clean(strings.Join(known(e.References), ", ")), moment(&e.CreatedAt)})
+			tenants = append(tenants, e.TenantID)
 		}
-		p.table(rows)
+		p.table(withTenants(rows, tenants))
 	})
 	more(s, list.value.NextCursor)
 	return err

@@ -14,6 +14,8 @@ import (
 type TenantCommands struct {
 	Get getTenantCommand `cmd:"" group:"api" help:"Show a tenant."`
 	Put putTenantCommand `cmd:"" group:"api" help:"Make sure that there is a tenant with your own id of it: create it, or change the given settings."`
+	// Usage is of one tenant or of all.
+	Usage tenantUsageCommand `cmd:"" group:"api" help:"Count a tenant's events, deliveries and attempts by day or hour, or those of every tenant."`
 }
 
 // tenantName is the argument of commands on one tenant.

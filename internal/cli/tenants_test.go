@@ -1,10 +1,15 @@
 package cli
 
 import (
+	"bytes"
+	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 )
 
@@ -22,4 +27,62 @@ func TestTenantIsNamed(t *testing.T) {
 	require.Equal(t, []string{"acme/1"}, <-seen)
 	require.Zero(t, command(t, "", "webhooks", "list", "--url="+server.URL).code())
 	require.Empty(t, <-seen)
+}
+
+// tenantsCommand runs a command on tenants, which package main embeds.
+func tenantsCommand(t *testing.T, args ...string) ran {
+	t.Helper()
+	var out, errs bytes.Buffer
+	var c TenantCommands
+	parser, err := kong.New(&c, kong.Name("grapnel tenants"), kong.Bind(Streams{In: strings.NewReader(""), Out: &out, Err: &errs}), kong.BindTo(t.Context(), (*context.Context)(nil)),
+		kong.ExplicitGroups([]kong.Group{{Key: "api"}}))
+	require.NoError(t, err)
+	parsed, err := parser.Parse(args)
+	if err == nil {
+		err = parsed.Run()
+	}
+	return ran{out.String(), errs.String(), err}
+}
+
+// K10: the usage of one tenant, and of all.
+func TestTenantsUsage(t *testing.T) {
+	t.Parallel()
+	const period = `{"tenant_id":"ten_00000000007000g00000000001","external_id":"acme","start":"2026-01-14T00:00:00Z","events":1,"deliveries":2,"attempts":3,"successes":2,"failures":1,"bytes":100}`
+	const one = `{"since":"2026-01-14T00:00:00Z","until":"2026-01-16T00:00:00Z","by":"day","total":{"events":1,"deliveries":2,"attempts":3,"successes":2,"failures":1,"bytes":100},
+		"periods":[` + period + `],"next_cursor":null}`
+	const all = `{"since":"2026-01-14T00:00:00Z","until":"2026-01-16T00:00:00Z","by":"hour","periods":[` + period + `],"next_cursor":"AXUB"}`
+	flag, last := asked(t, one)
+	r := tenantsCommand(t, "usage", "acme/1", flag)
+	require.NoError(t, r.failed)
+	require.Equal(t, "/v1/tenants/acme%2F1/usage", last.EscapedPath())
+	require.Regexp(t, `START +EVENTS +DELIVERIES +ATTEMPTS +SUCCESSES +FAILURES +BYTES\n2026-01-14 00:00:00Z +1 +2 +3 +2 +1 +100\ntotal +1 +2 +3 +2 +1 +100\n`, r.out)
+
+	flag, last = asked(t, all)
+	r = tenantsCommand(t, "usage", "--all", "--by=hour", "--since=2026-01-14T00:00:00Z", "--until=2026-01-16T00:00:00Z", "--limit=5", "--cursor=x", flag)
+	require.NoError(t, r.failed)
+	require.Equal(t, "/v1/tenants/*/usage", last.Path)
+	require.Equal(t, url.Values{
+		"by": {"hour"}, "since": {"2026-01-14T00:00:00Z"}, "until": {"2026-01-16T00:00:00Z"}, "limit": {"5"}, "cursor": {"x"},
+	}, last.Query())
+	require.Regexp(t, `TENANT +EXTERNAL ID +START .*\nten_00000000007000g00000000001 +acme +2026-01-14 00:00:00Z +1 +2 +3 +2 +1 +100\n`, r.out)
+	require.Equal(t, "more entries: --cursor=AXUB\n", r.err)
+	require.JSONEq(t, all, tenantsCommand(t, "usage", "--all", "--json", flag).out)
+	for _, args := range [][]string{{"usage"}, {"usage", "acme", "--all"}} {
+		require.Equal(t, codeWrong, tenantsCommand(t, append(args, flag)...).code())
+	}
+}
+
+// K4: lists over all tenants say whose each entry is.
+func TestListsNameTheTenant(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ args, answer string }{
+		{"deliveries list", `{"deliveries":[` + strings.Replace(searchedDelivery, `{`, `{"tenant_id":"ten_1",`, 1) + `],"next_cursor":null}`},
+		{"events list", `{"events":[{"id":"evt_1","tenant_id":"ten_1","type":"user.created","created_at":"2026-01-15T12:30:00Z","data":1,"delivery_count":1}],"next_cursor":null}`},
+		{"audit", strings.ReplaceAll(auditLog, "ten_00000000007000g00000000001", "ten_1")},
+	} {
+		r := command(t, "", append(strings.Fields(c.args), "--tenant=*", answering(t, http.StatusOK, "application/json", c.answer))...)
+		require.NoError(t, r.failed)
+		require.Regexp(t, `^TENANT +\w+ [^\n]*\nten_1 `, r.out)
+		require.NotContains(t, command(t, "", append(strings.Fields(c.args), answering(t, http.StatusOK, "application/json", strings.Replace(c.answer, `"tenant_id":"ten_1",`, "", 1)))...).out, "TENANT")
+	}
 }

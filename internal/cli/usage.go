@@ -27,20 +27,25 @@ func (c *usageCommand) Run(ctx context.Context, s Streams) error {
 		return err
 	}
 	return c.show(s, used.raw, func(p *printer) {
-		rows := [][]string{{"START", "EVENTS", "DELIVERIES", "ATTEMPTS", "SUCCESSES", "FAILURES", "BYTES"}}
-		row := func(start string, counts ...int64) {
-			cells := []string{start}
-			for _, n := range counts {
-				cells = append(cells, strconv.FormatInt(n, 10))
-			}
-			rows = append(rows, cells)
-		}
+		rows := [][]string{usageHeadings()}
 		for i := range used.value.Periods {
 			u := &used.value.Periods[i]
-			row(moment(&u.Start), u.Events, u.Deliveries, u.Attempts, u.Successes, u.Failures, u.Bytes)
+			rows = append(rows, usageRow(moment(&u.Start), u.Events, u.Deliveries, u.Attempts, u.Successes, u.Failures, u.Bytes))
 		}
 		t := &used.value.Total
-		row("total", t.Events, t.Deliveries, t.Attempts, t.Successes, t.Failures, t.Bytes)
-		p.table(rows)
+		p.table(append(rows, usageRow("total", t.Events, t.Deliveries, t.Attempts, t.Successes, t.Failures, t.Bytes)))
 	})
+}
+
+func usageHeadings() []string {
+	return []string{"START", "EVENTS", "DELIVERIES", "ATTEMPTS", "SUCCESSES", "FAILURES", "BYTES"}
+}
+
+// usageRow returns the cells of a period under the headings.
+func usageRow(start string, counts ...int64) []string {
+	cells := []string{start}
+	for _, n := range counts {
+		cells = append(cells, strconv.FormatInt(n, 10))
+	}
+	return cells
 }

@@ -70,6 +70,10 @@ func BurstID(e hook.EventID) string { return e.String() + "-burst" }
 // other, so each needs a token of its own.
 func SweptID(e hook.EventID, token string) string { return e.String() + "-swept-" + token }
 
+// SharedID returns the id of a workflow that events of several tenants share. Each tenant sees the
+// id, so it has no event's id in it, only the token.
+func SharedID(token string) string { return "shared-" + token }
+
 // OverdueID returns the id of the workflow that should have delivered an overdue event.
 func OverdueID(o hook.Overdue) string { return cmp.Or(o.WorkflowID, DeliverID(o.EventID)) }
 

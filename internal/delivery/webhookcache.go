@@ -10,9 +10,13 @@ import (
 )
 
 const (
-	// maxWebhooks bounds the webhooks that are kept, and keptFor the time for which.
-	maxWebhooks = 1024
-	keptFor     = time.Minute
+	// maxWebhooks and maxWebhookBytes bound the webhooks that are kept: enough for thousands of tenants that publish in turn.
+	// If there are more than fit, each is dropped before its turn comes again, and all are loaded each time.
+	maxWebhooks     = 20_000
+	maxWebhookBytes = 32 << 20
+	// keptFor is the time for which a webhook is kept. Its row has not changed as long as its version is the same; the bound
+	// is for memory, and for a database whose triggers somebody has switched off.
+	keptFor = 10 * time.Minute
 )
 
 // webhookCache keeps webhooks as they were last loaded. A webhook is used only for a delivery that was accepted for
@@ -21,20 +25,39 @@ const (
 type webhookCache struct {
 	mu       sync.Mutex
 	webhooks *simplelru.LRU[hook.WebhookID, keptWebhook] // guarded by mu
+	bytes    int                                         // of the webhooks; guarded by mu
 	now      func() time.Time
 }
 
 type keptWebhook struct {
 	webhook *hook.Webhook
 	until   time.Time
+	bytes   int
 }
 
 func newWebhookCache(now func() time.Time) *webhookCache {
-	webhooks, err := simplelru.NewLRU[hook.WebhookID, keptWebhook](maxWebhooks, nil)
+	c := &webhookCache{now: now}
+	var err error
+	c.webhooks, err = simplelru.NewLRU(maxWebhooks, func(_ hook.WebhookID, kept keptWebhook) { c.bytes -= kept.bytes })
 	if err != nil {
 		panic(err) // only for a size that is not positive
 	}
-	return &webhookCache{webhooks: webhooks, now: now}
+	return c
+}
+
+// webhookBytes returns about how much memory a webhook takes.
+func webhookBytes(w *hook.Webhook) int {
+	n := 1<<10 + len(w.URL) + len(w.Description) + len(w.Secret)
+	for _, e := range w.Events {
+		n += len(e) + 16
+	}
+	for name, value := range w.Headers {
+		n += len(name) + len(value) + 64
+	}
+	for i := range w.Previous {
+		n += len(w.Previous[i].Secret) + 64
+	}
+	return n
 }
 
 // keep keeps the webhooks of loaded jobs.
@@ -48,8 +71,14 @@ func (c *webhookCache) keep(jobs []hook.Job) {
 		if w == nil || w == last || jobs[i].Err != nil || w.Signs(hook.SchemeV1a) {
 			continue
 		}
-		c.webhooks.Add(w.ID, keptWebhook{w, until})
+		c.webhooks.Remove(w.ID) // Add would not call back for the one that it replaces
+		kept := keptWebhook{w, until, webhookBytes(w)}
+		c.webhooks.Add(w.ID, kept)
+		c.bytes += kept.bytes
 		last = w
+	}
+	for c.bytes > maxWebhookBytes {
+		c.webhooks.RemoveOldest()
 	}
 }
 

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"slices"
 	"time"
@@ -32,7 +33,7 @@ const busy = 4
 // flood is the number of events within lingerFor that counts as very many.
 const flood = 100
 
-// packing divides events among workflows: events of one tenant together, as many as may share a workflow. The starter
+// packing divides events among workflows: events of one kind together, as many as may share a workflow. The starter
 // and the sweeper pack in the same way.
 type packing struct {
 	// maxEvents bounds the events of a workflow.
@@ -44,9 +45,24 @@ type packing struct {
 
 // kind is what the events of a workflow have in common.
 type kind struct {
+	// tenant is that of events whose first attempts the workflow makes: they are made one after the other, so nobody's should
+	// queue behind those of a tenant with many. Where there are many tenants with few events each, merge puts them together.
+	// Events whose first attempts were made elsewhere share whichever tenants they are of, and the tenant is the zero value: a
+	// thousand tenants must not need a thousand workflows.
 	tenant    hook.TenantID
 	owner     hook.ProcessID
 	attempted bool
+	// done says that nothing is left for the workflow. A tenant whose deliveries fail does not keep the workflow of others'
+	// delivered events running.
+	done bool
+}
+
+func kindOf(start *hook.Start) kind {
+	k := kind{tenant: start.TenantID, owner: start.Owner, attempted: start.Attempted, done: start.IsDone()}
+	if start.Attempted {
+		k.tenant = hook.TenantID{}
+	}
+	return k
 }
 
 // burst is one or more events that share a workflow.
@@ -68,6 +84,24 @@ func (b *burst) add(start *hook.Start) {
 	b.bytes += start.Bytes
 }
 
+// takes reports whether another burst may be joined to this one.
+func (b *burst) takes(other *burst, maxEvents int) bool {
+	return len(b.starts)+len(other.starts) <= maxEvents && b.deliveries+other.deliveries <= maxBurstDeliveries && b.bytes+other.bytes <= maxBurstBytes
+}
+
+// mixed reports whether the events are of several tenants.
+func (b *burst) mixed() bool {
+	return slices.ContainsFunc(b.starts, func(s hook.Start) bool { return s.TenantID != b.starts[0].TenantID })
+}
+
+// name returns the name of the burst's workflow: own, unless the events are of several tenants.
+func (b *burst) name(own string) string {
+	if b.mixed() {
+		return contract.SharedID(rand.Text())
+	}
+	return own
+}
+
 func (b *burst) full(maxEvents int) bool {
 	return len(b.starts) >= maxEvents || b.deliveries >= maxBurstDeliveries || b.bytes >= maxBurstBytes
 }
@@ -82,7 +116,7 @@ func (b *burst) events() []hook.EventID {
 
 // add puts an event into the first burst that has room for it, or into a new one, and returns the burst.
 func (p *packing) add(start *hook.Start) *burst {
-	k := kind{start.TenantID, start.Owner, start.Attempted}
+	k := kindOf(start)
 	open := p.open[k]
 	at := slices.IndexFunc(open, func(b *burst) bool { return b.fits(start) })
 	if at < 0 {
@@ -104,11 +138,35 @@ func (p *packing) add(start *hook.Start) *burst {
 // remove takes a burst out.
 func (p *packing) remove(b *burst) {
 	p.bursts = slices.DeleteFunc(p.bursts, func(other *burst) bool { return other == b })
-	first := &b.starts[0]
-	k := kind{first.TenantID, first.Owner, first.Attempted}
+	k := kindOf(&b.starts[0])
 	if p.open[k] = slices.DeleteFunc(p.open[k], func(other *burst) bool { return other == b }); len(p.open[k]) == 0 {
 		delete(p.open, k)
 	}
+}
+
+// merge joins bursts of several tenants that have room, if there are more bursts than can be started at once. Nothing can be
+// added afterwards. A tenant with many events has bursts that are full, which stay its own.
+func (p *packing) merge(atOnce int) {
+	if len(p.bursts) <= atOnce {
+		return
+	}
+	var merged []*burst
+	joined := map[kind]*burst{}
+	for _, b := range p.bursts {
+		k := kindOf(&b.starts[0])
+		k.tenant = hook.TenantID{}
+		switch into := joined[k]; {
+		case b.full(p.maxEvents):
+			merged = append(merged, b)
+		case into != nil && into.takes(b, p.maxEvents):
+			for i := range b.starts {
+				into.add(&b.starts[i])
+			}
+		default:
+			merged, joined[k] = append(merged, b), b
+		}
+	}
+	p.bursts, p.open = merged, nil
 }
 
 // newPacking returns a packing without events.
@@ -118,6 +176,12 @@ func (s *Starter) newPacking() *packing { return &packing{maxEvents: s.config.Ma
 func (s *Starter) gather(ctx context.Context, taken hook.Start) []*burst {
 	p := s.newPacking()
 	p.add(&taken)
+	s.gatherInto(ctx, p)
+	p.merge(s.config.Workers)
+	return p.bursts
+}
+
+func (s *Starter) gatherInto(ctx context.Context, p *packing) {
 	var linger <-chan time.Time
 	if len(s.slots) > 0 && s.config.MaxEvents > 1 {
 		linger = time.After(lingerFor)
@@ -132,7 +196,7 @@ func (s *Starter) gather(ctx context.Context, taken hook.Start) []*burst {
 		default:
 		}
 		if linger == nil {
-			return p.bursts
+			return
 		}
 		select {
 		case start := <-s.queue:
@@ -151,7 +215,6 @@ func (s *Starter) gather(ctx context.Context, taken hook.Start) []*burst {
 			linger = nil
 		}
 	}
-	return p.bursts
 }
 
 // startBurst names the workflow of a burst and starts it.
@@ -161,7 +224,7 @@ func (s *Starter) startBurst(ctx context.Context, b *burst) {
 		s.begin(ctx, b.starts[0])
 		return
 	}
-	start, ok, err := s.nameWorkflow(ctx, b, contract.BurstID(b.starts[0].EventID))
+	start, ok, err := s.nameWorkflow(ctx, b, b.name(contract.BurstID(b.starts[0].EventID)))
 	given := start.EventIDs()
 	for _, id := range b.events() {
 		if !ok || !slices.Contains(given, id) {

@@ -100,7 +100,7 @@ func TestEventsThatDoNotWaitHaveTheirOwnWorkflow(t *testing.T) {
 	})
 }
 
-// All events of a burst belong to one tenant. A burst has no more deliveries than one activity sends.
+// All events of a burst belong to one tenant, while there are few tenants. A burst has no more deliveries than one activity sends.
 func TestBurstsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -127,6 +127,45 @@ func TestBurstsAreBounded(t *testing.T) {
 				require.Equal(t, tenants[events[0]], tenants[e])
 			}
 		}
+	})
+}
+
+// K9: where many tenants have few events each, these share workflows. A tenant with many events keeps workflows of its own.
+func TestBurstsOfManyTenants(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o := &temporalServer{start: slow(time.Second)}, &outbox{}
+		starter := newStarter(t, s, o, func(c *dispatch.StarterConfig) { c.Workers, c.MaxEvents = 4, 100 })
+		starts, tenants := o.accept(400), map[hook.EventID]hook.TenantID{}
+		for i := range starts {
+			if i >= 200 { // the first 200 are of one tenant
+				starts[i].TenantID = hook.TenantID{1, byte(i), byte(i >> 8)}
+			}
+			tenants[starts[i].EventID] = starts[i].TenantID
+			starter.Dispatch(starts[i])
+		}
+		running(t, func(ctx context.Context) error { return starter.Run(ctx, 0) })
+		pass(time.Minute)
+		require.Zero(t, o.left())
+		require.LessOrEqual(t, len(s.events()), 8)
+		alone := 0
+		for id, events := range s.events() {
+			require.LessOrEqual(t, len(events), 100)
+			mixed := map[hook.TenantID]bool{}
+			for _, e := range events {
+				mixed[tenants[e]] = true
+			}
+			if mixed[starts[0].TenantID] && len(mixed) == 1 {
+				alone += len(events)
+			}
+			if len(mixed) > 1 {
+				for _, e := range events {
+					require.NotContains(t, id, e.String(), "a tenant does not see another's event in the id")
+				}
+				require.Equal(t, events, o.shared[id], "the store was told first")
+			}
+		}
+		require.GreaterOrEqual(t, alone, 100)
 	})
 }
 

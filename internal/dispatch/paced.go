@@ -16,8 +16,7 @@ import (
 // a workflow of its own.
 
 const (
-	// longestPace is how long an event waits for its start at most. So events share workflows even if there are too many
-	// tenants for the pace, since a workflow has events of one tenant only.
+	// longestPace is how long an event waits for its start at most.
 	longestPace = 5 * time.Second
 	// mostTokens is how often a start counts at the pace at most. A start counts once for every two events: where events
 	// come faster than twice the pace, more and more of them wait for one start, until there are only a few starts a
@@ -53,8 +52,8 @@ func (s *Starter) Attempted(start hook.Start, due time.Time) {
 	}
 }
 
-// pacing has the events whose start waits, packed into bursts, the oldest burst first. A tenant has one burst that is
-// not full at most, so tenants take turns.
+// pacing has the events whose start waits, packed into bursts, the oldest burst first. Their first attempts were made, or are
+// under way, so events of all tenants share bursts: at most one of a kind is not full.
 type pacing struct {
 	packing packing
 	limiter *rate.Limiter

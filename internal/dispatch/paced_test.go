@@ -3,6 +3,7 @@ package dispatch_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,14 +102,14 @@ func TestFullWorkflowsAreStartedAtOnce(t *testing.T) {
 func TestRetryIsBeforeThePace(t *testing.T) {
 	t.Parallel()
 	onPace(t, func(b *pacedBench) {
-		tenants := b.outbox.accept(201)
-		retried := tenants[200]
-		tenants = tenants[:200]
-		for i := range tenants { // each of a tenant of its own, so that they can't share
-			tenants[i].TenantID = hook.TenantID{byte(i), 1}
-			b.starter.Attempted(delivered(tenants[i]), time.Time{})
+		others := b.outbox.accept(201)
+		retried := others[200]
+		others = others[:200]
+		for i := range others { // each is large, so that they can't share
+			others[i].Bytes = 3 << 20
+			b.starter.Attempted(delivered(others[i]), time.Time{})
 		}
-		retried.Attempted, retried.TenantID = true, hook.TenantID{9, 9}
+		retried.Attempted = true
 		b.starter.Attempted(retried, time.Now().Add(3*time.Second))
 		pass(1990 * time.Millisecond)
 		require.NotContains(b, b.server.started, idOf(retried), "others wait for longer")
@@ -123,16 +124,21 @@ func TestRetryIsBeforeThePace(t *testing.T) {
 	})
 }
 
-// Events of several tenants, of living owners and of none never share.
+// Events that are delivered, those that wait for a retry, and those of living owners never share; tenants do.
 func TestAttemptedEventsOfOneKindShare(t *testing.T) {
 	t.Parallel()
 	onPace(t, func(b *pacedBench) {
-		owner := hook.NewProcessID()
+		owner, owned, failed := hook.NewProcessID(), map[hook.EventID]bool{}, map[hook.EventID]bool{}
 		for i, start := range b.outbox.accept(300) {
-			start.TenantID = hook.TenantID{byte(i % 3)}
-			if i%2 == 0 {
+			start.TenantID = hook.TenantID{byte(i)}
+			switch i % 3 {
+			case 0:
 				start.Attempted, start.Owner = true, owner
-			} else {
+				owned[start.EventID] = true
+			case 1:
+				start.Attempted = true
+				failed[start.EventID] = true
+			default:
 				start = delivered(start)
 			}
 			b.starter.Attempted(start, time.Time{})
@@ -143,10 +149,35 @@ func TestAttemptedEventsOfOneKindShare(t *testing.T) {
 		for id, input := range b.server.inputs {
 			in := input.(contract.DeliverInput)
 			events += len(in.EventIDs)
-			require.NotEqual(b, in.Owner == owner, in.Done != nil, id)
+			for _, e := range in.EventIDs {
+				require.Equal(b, owned[e], in.Owner == owner, id)
+				require.Equal(b, !owned[e] && !failed[e], in.Done != nil, id)
+				require.Equal(b, len(in.EventIDs) == 1, strings.Contains(id, e.String()), "a tenant does not see another's event in the id")
+			}
 		}
 		require.Equal(b, 300, events)
 	})
+}
+
+// K3: a thousand tenants need as few workflows as one.
+func TestTenantsShareThePace(t *testing.T) {
+	t.Parallel()
+	for _, tenants := range []int{1, 1000} {
+		t.Run(fmt.Sprint(tenants), func(t *testing.T) {
+			t.Parallel()
+			onPace(t, func(b *pacedBench) {
+				for i, start := range b.outbox.accept(4000) {
+					start.TenantID = hook.TenantID{byte(i % tenants), byte(i % tenants >> 8), 1}
+					b.starter.Attempted(delivered(start), time.Time{})
+					pass(2500 * time.Microsecond)
+				}
+				pass(time.Second)
+				_, started := b.server.numbers()
+				require.InDelta(b, 40, started, 25)
+				require.Zero(b, b.outbox.left())
+			})
+		})
+	}
 }
 
 // While Temporal is unavailable, events gather. They are left to the sweeper when their start fails.
@@ -172,7 +203,7 @@ func TestPaceEndsWithTheStarter(t *testing.T) {
 	t.Parallel()
 	onPace(t, func(b *pacedBench) {
 		for i, start := range b.outbox.accept(60) {
-			start.TenantID = hook.TenantID{byte(i), 1}
+			start.TenantID, start.Bytes = hook.TenantID{byte(i), 1}, 3<<20 // so large that they can't share
 			b.starter.Attempted(delivered(start), time.Time{})
 		}
 		synctest.Wait()
@@ -210,7 +241,7 @@ func TestNoPace(t *testing.T) {
 		stop := running(t, func(ctx context.Context) error { return starter.Run(ctx, time.Second) })
 		defer stop()
 		for i, start := range o.accept(50) {
-			start.TenantID = hook.TenantID{byte(i), 1}
+			start.TenantID, start.Bytes = hook.TenantID{byte(i), 1}, 3<<20 // so large that they can't share
 			starter.Attempted(delivered(start), time.Time{})
 		}
 		synctest.Wait()

@@ -15,7 +15,7 @@ import (
 
 const (
 	// sweepPage is how many events are claimed at once. A page costs some statements besides its starts. With more
-	// events it costs fewer statements for each, and a workflow gets more events of a tenant if there are many tenants.
+	// events it costs fewer statements for each, and workflows have more events.
 	sweepPage = 5000
 	// claimFor is how long the claims of a process that has crashed last.
 	claimFor = 30 * time.Second
@@ -94,6 +94,7 @@ func (s *Sweeper) startsOf(ctx context.Context, page *hook.OutboxPage) ([]sweptS
 	for i := range page.Unnamed {
 		p.add(&page.Unnamed[i])
 	}
+	p.merge(s.config.Starter.concurrency())
 	all := slices.Clone(page.Named)
 	for _, b := range p.bursts {
 		all = append(all, b.starts)
@@ -161,7 +162,8 @@ func (s *Sweeper) startAll(ctx context.Context, list []sweptStart, begin time.Ti
 func (s *Sweeper) start(ctx context.Context, u *sweptStart) ([]hook.EventID, error) {
 	start := u.start
 	if u.unnamed != nil {
-		named, ok, err := s.config.Starter.nameWorkflow(ctx, u.unnamed, contract.SweptID(u.unnamed.starts[0].EventID, rand.Text()))
+		own := contract.SweptID(u.unnamed.starts[0].EventID, rand.Text())
+		named, ok, err := s.config.Starter.nameWorkflow(ctx, u.unnamed, u.unnamed.name(own))
 		if err != nil {
 			return nil, &notNamedError{err}
 		}

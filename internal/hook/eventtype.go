@@ -59,3 +59,17 @@ func BuiltInEventTypes() []EventType {
 func IsBuiltIn(name string) bool {
 	return IsOperational(name) || slices.ContainsFunc(BuiltInEventTypes(), func(t EventType) bool { return t.Name == name })
 }
+
+// TypesAsked are names of event types to look up for a tenant.
+type TypesAsked struct {
+	TenantID TenantID
+	Names    []string
+}
+
+// TypesFound is what is known about the names of a TypesAsked.
+type TypesFound struct {
+	// Unknown are the names that are neither built in nor the tenant's own, in their order.
+	Unknown []string
+	// Schemas are the hashes of the schemas of the other names that have one.
+	Schemas map[string]SchemaHash
+}

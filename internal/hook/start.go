@@ -8,7 +8,8 @@ import (
 // Start has everything needed to start the workflow of accepted events: of one event, or of several in a burst (see
 // Share).
 type Start struct {
-	EventID  EventID
+	EventID EventID
+	// TenantID is the tenant of all events; the zero value if they are of several.
 	TenantID TenantID
 	// EventType is the type of all events; empty if they have different types.
 	EventType string
@@ -73,7 +74,7 @@ func (s *Start) Subject() string {
 	}
 }
 
-// Share merges starts of one tenant into one, for the workflow.
+// Share merges starts into one, for the workflow.
 func Share(workflowID string, starts []Start) Start {
 	s := starts[0]
 	s.WorkflowID, s.Others, s.Targets, s.Ended = workflowID, nil, slices.Clone(s.Targets), slices.Clone(s.Ended)
@@ -86,6 +87,9 @@ func Share(workflowID string, starts []Start) Start {
 		s.Ended = append(s.Ended, other.Ended...)
 		if s.Owner.IsZero() {
 			s.Owner = other.Owner
+		}
+		if other.TenantID != s.TenantID {
+			s.TenantID = TenantID{}
 		}
 		if other.EventType != s.EventType || other.Cache != s.Cache {
 			s.EventType, s.Cache = "", ""

@@ -45,3 +45,15 @@ type UsageFilter struct {
 	Since, Until time.Time
 	By           UsagePeriod
 }
+
+// TenantUsage is what a tenant has used in a period, with the tenant's external id; empty if it has none, or is gone.
+type TenantUsage struct {
+	Usage
+	ExternalID string
+}
+
+// UsageMark is a place in a list of usage by tenant and period. The zero value is its beginning.
+type UsageMark struct {
+	TenantID TenantID
+	Start    time.Time
+}

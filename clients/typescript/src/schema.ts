@@ -225,7 +225,7 @@ export interface paths {
         };
         /**
          * List the audit log
-         * @description Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention).
+         * @description Every change that was made through the API or by a command on the server, newest first: with its actor, its target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is no change. Entries are kept for 400 days (--audit-retention). With Grapnel-Tenant: *, those of all tenants.
          */
         get: operations["list-audit-log"];
         put?: never;
@@ -245,7 +245,7 @@ export interface paths {
         };
         /**
          * List the deliveries of all webhooks
-         * @description Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422.
+         * @description Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422. With Grapnel-Tenant: *, those of all tenants.
          */
         get: operations["search-deliveries"];
         put?: never;
@@ -391,7 +391,7 @@ export interface paths {
         put?: never;
         /**
          * Publish up to 1,000 events
-         * @description Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
+         * @description Each event is handled as if it were published alone: a refused event does not affect the others. results has the result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the events ids, or the request an Idempotency-Key: an event without an id is then identified by that key and its place in the request. With a platform key each event may name its own tenant; without one it is published for the tenant of the request. A batch that would make more deliveries than the server allows (100,000 by default) is refused as a whole with 422 LIMIT_EXCEEDED.
          */
         post: operations["publish-events"];
         delete?: never;
@@ -574,6 +574,26 @@ export interface paths {
          * @description Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
          */
         patch: operations["update-tenant"];
+        trace?: never;
+    };
+    "/v1/tenants/{tenant}/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a tenant's usage
+         * @description Counts of events, deliveries and attempts of an account by hour or day, at most 1,000 periods. With * those of every account, for billing. Everything that is stored is counted at once and exactly. Counts are kept for 400 days (--usage-retention), also those of accounts that were deleted. For platform keys.
+         */
+        get: operations["get-tenant-usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/topic-tokens": {
@@ -1318,6 +1338,11 @@ export interface components {
              */
             status_code?: number;
             /**
+             * @description The tenant that it belongs to. Only in lists over all tenants.
+             * @example ten_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            tenant_id?: string;
+            /**
              * @description Whether it is a test delivery.
              * @example false
              */
@@ -1408,6 +1433,11 @@ export interface components {
              * @example 200
              */
             status_code?: number;
+            /**
+             * @description The tenant that it belongs to. Only in lists over all tenants.
+             * @example ten_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            tenant_id?: string;
             /**
              * @description Whether it is a test delivery.
              * @example false
@@ -2174,6 +2204,11 @@ export interface components {
              */
             status_code?: number;
             /**
+             * @description The tenant that it belongs to. Only in lists over all tenants.
+             * @example ten_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            tenant_id?: string;
+            /**
              * @description Whether it is a test delivery.
              * @example false
              */
@@ -2267,6 +2302,11 @@ export interface components {
              * @example 200
              */
             status_code?: number;
+            /**
+             * @description The tenant that it belongs to. Only in lists over all tenants.
+             * @example ten_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            tenant_id?: string;
             /**
              * @description Whether it is a test delivery.
              * @example false
@@ -2876,13 +2916,18 @@ export interface components {
              */
             references?: string[];
             /**
+             * @description The tenant of the event, by its id or your own id of it. Only in a batch; publish-event takes it from the header Grapnel-Tenant. A key that is no platform key can name its own tenant only.
+             * @example customer-4711
+             */
+            tenant?: string;
+            /**
              * @description An event type of the catalogue.
              * @example user.created
              */
             type: string;
         };
         PublishEventsRequest: {
-            /** @description Each event has the form that publish-event takes. */
+            /** @description Each event has the form that publish-event takes, and may name its tenant. */
             events: components["schemas"]["PublishEventRequest"][];
         };
         PublishResult: {
@@ -2896,6 +2941,11 @@ export interface components {
              * @example 202
              */
             status: number;
+            /**
+             * @description The tenant for which the event was published. Only for platform keys; absent if the event can't be read, or names none that exists.
+             * @example ten_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            tenant_id?: string;
         };
         PublishedEvents: {
             /**
@@ -3353,6 +3403,89 @@ export interface components {
             next_cursor: string | null;
             /** @description This page of accounts, newest first. */
             tenants: components["schemas"]["Tenant"][];
+        };
+        TenantUsage: {
+            /**
+             * @description The length of the periods.
+             * @example day
+             * @enum {string}
+             */
+            by: "hour" | "day";
+            /**
+             * @description Cursor of the next page, which has the same since, until and by; null on the last page. A page ends after a bounded search, so it may be short or empty although more pages follow.
+             * @example AXUBmrHU6q9ekr-Xz5m6pYVuAAAAAGlZ8AAAAAAAaTMUAAAAAABpgJUAAQ
+             */
+            next_cursor: string | null;
+            /** @description This page of the periods in which something was used: tenant by tenant, in the order of their ids, the earliest period first. */
+            periods: components["schemas"]["TenantUsagePeriod"][];
+            /**
+             * Format: date-time
+             * @description The beginning of the first period: the request's since, rounded down.
+             * @example 2026-01-01T00:00:00Z
+             */
+            since: string;
+            /** @description The sums over all periods. Absent for *. */
+            total?: components["schemas"]["UsageCounts"];
+            /**
+             * Format: date-time
+             * @description The end of the last period: the request's until, rounded up.
+             * @example 2026-02-01T00:00:00Z
+             */
+            until: string;
+        };
+        TenantUsagePeriod: {
+            /**
+             * Format: int64
+             * @description Requests made, without tests. Counted in the period in which they began.
+             * @example 2410
+             */
+            attempts: number;
+            /**
+             * Format: int64
+             * @description Bytes of the accepted events' data, each event once, as canonical JSON.
+             * @example 360000
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Deliveries created: with their events, and by replays.
+             * @example 2400
+             */
+            deliveries: number;
+            /**
+             * Format: int64
+             * @description Accepted events, without tests.
+             * @example 1200
+             */
+            events: number;
+            /**
+             * @description Your own id of the account; absent if it has none, or was deleted.
+             * @example customer-4711
+             */
+            external_id?: string;
+            /**
+             * Format: int64
+             * @description The other attempts.
+             * @example 20
+             */
+            failures: number;
+            /**
+             * Format: date-time
+             * @description The period's beginning, in UTC.
+             * @example 2026-01-15T00:00:00Z
+             */
+            start: string;
+            /**
+             * Format: int64
+             * @description Attempts that were answered with 2xx.
+             * @example 2390
+             */
+            successes: number;
+            /**
+             * @description The account. It may have been deleted.
+             * @example ten_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            tenant_id: string;
         };
         TestWebhookRequest: {
             /**
@@ -4021,6 +4154,8 @@ export type Tenant = components['schemas']['Tenant'];
 export type TenantLimits = components['schemas']['TenantLimits'];
 export type TenantLimitsRequest = components['schemas']['TenantLimitsRequest'];
 export type TenantList = components['schemas']['TenantList'];
+export type TenantUsage = components['schemas']['TenantUsage'];
+export type TenantUsagePeriod = components['schemas']['TenantUsagePeriod'];
 export type TestWebhookRequest = components['schemas']['TestWebhookRequest'];
 export type TopicDiscontinuity = components['schemas']['TopicDiscontinuity'];
 export type TopicItem = components['schemas']['TopicItem'];
@@ -4803,6 +4938,7 @@ export interface operations {
                      *           "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "status": "success",
                      *           "status_code": 200,
+                     *           "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "test": false,
                      *           "waiting": {
                      *             "next_probe_at": "2026-01-15T12:31:34.25Z",
@@ -6904,6 +7040,7 @@ export interface operations {
                      *           "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "status": "success",
                      *           "status_code": 200,
+                     *           "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "test": false,
                      *           "waiting": {
                      *             "next_probe_at": "2026-01-15T12:31:34.25Z",
@@ -7148,6 +7285,7 @@ export interface operations {
                      *       "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "status": "success",
                      *       "status_code": 200,
+                     *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "test": false,
                      *       "waiting": {
                      *         "next_probe_at": "2026-01-15T12:31:34.25Z",
@@ -7670,6 +7808,7 @@ export interface operations {
                      *       "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "status": "success",
                      *       "status_code": 200,
+                     *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "test": false,
                      *       "waiting": {
                      *         "next_probe_at": "2026-01-15T12:31:34.25Z",
@@ -8885,7 +9024,8 @@ export interface operations {
                      *             "idempotency_key": "order-1234-paid",
                      *             "type": "user.created"
                      *           },
-                     *           "status": 202
+                     *           "status": 202,
+                     *           "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1"
                      *         }
                      *       ]
                      *     }
@@ -9134,6 +9274,7 @@ export interface operations {
                      *           "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "status": "success",
                      *           "status_code": 200,
+                     *           "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "test": false,
                      *           "waiting": {
                      *             "next_probe_at": "2026-01-15T12:31:34.25Z",
@@ -11807,6 +11948,212 @@ export interface operations {
             };
         };
     };
+    "get-tenant-usage": {
+        parameters: {
+            query?: {
+                /** @description From the period of this time on. Default: 30 days before until, by hour 24 hours. */
+                since?: string;
+                /** @description Up to the period before this time. Default: now. */
+                until?: string;
+                /** @description The length of the periods. Days are those of UTC. */
+                by?: "hour" | "day";
+                /** @description How many periods at most. */
+                limit?: number;
+                /** @description next_cursor of the previous page. Absent: the first page. since and until need not be repeated. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The account's id, ten_…, or your own id of it, percent-encoded; * for all. */
+                tenant: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "by": "day",
+                     *       "next_cursor": "AXUBmrHU6q9ekr-Xz5m6pYVuAAAAAGlZ8AAAAAAAaTMUAAAAAABpgJUAAQ",
+                     *       "periods": [
+                     *         {
+                     *           "attempts": 2410,
+                     *           "bytes": 360000,
+                     *           "deliveries": 2400,
+                     *           "events": 1200,
+                     *           "external_id": "customer-4711",
+                     *           "failures": 20,
+                     *           "start": "2026-01-15T00:00:00Z",
+                     *           "successes": 2390,
+                     *           "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1"
+                     *         }
+                     *       ],
+                     *       "since": "2026-01-01T00:00:00Z",
+                     *       "total": {
+                     *         "attempts": 2410,
+                     *         "bytes": 360000,
+                     *         "deliveries": 2400,
+                     *         "events": 1200,
+                     *         "failures": 20,
+                     *         "successes": 2390
+                     *       },
+                     *       "until": "2026-02-01T00:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TenantUsage"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "create-topic-token": {
         parameters: {
             query?: never;
@@ -13427,6 +13774,7 @@ export interface operations {
                      *           "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "status": "success",
                      *           "status_code": 200,
+                     *           "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "test": false,
                      *           "waiting": {
                      *             "next_probe_at": "2026-01-15T12:31:34.25Z",
@@ -14416,6 +14764,7 @@ export interface operations {
                      *       "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "status": "success",
                      *       "status_code": 200,
+                     *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "test": false,
                      *       "waiting": {
                      *         "next_probe_at": "2026-01-15T12:31:34.25Z",
@@ -15179,6 +15528,7 @@ export interface operations {
                      *         "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *         "status": "success",
                      *         "status_code": 200,
+                     *         "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *         "test": false,
                      *         "waiting": {
                      *           "next_probe_at": "2026-01-15T12:31:34.25Z",
@@ -16046,6 +16396,7 @@ export interface operations {
                      *           "replay_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "status": "success",
                      *           "status_code": 200,
+                     *           "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "test": false,
                      *           "waiting": {
                      *             "next_probe_at": "2026-01-15T12:31:34.25Z",

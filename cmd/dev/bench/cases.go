@@ -101,7 +101,7 @@ func (r *run) warmUp(ctx context.Context, load func(time.Duration)) error {
 }
 
 func closedLoop(ctx context.Context, spec Spec, endpoints int) (Result, error) {
-	r, err := startSimple(ctx, spec, endpoints)
+	r, err := start(ctx, spec, endpoints)
 	if err != nil {
 		return Result{}, err
 	}
@@ -110,7 +110,7 @@ func closedLoop(ctx context.Context, spec Spec, endpoints int) (Result, error) {
 	if err := r.warmUp(ctx, load); err != nil {
 		return Result{}, err
 	}
-	return r.measure(ctx, spec.Case, func() { load(spec.Window) })
+	return r.noted(r.measure(ctx, spec.Case, func() { load(spec.Window) }))
 }
 
 // runFloor measures the floor under both kinds of load.
@@ -165,7 +165,7 @@ func (r *run) unloaded(ctx context.Context) (note string, err error) {
 }
 
 func runBatch(ctx context.Context, spec Spec) (Result, error) {
-	r, err := startSimple(ctx, spec, 1)
+	r, err := start(ctx, spec, 1)
 	if err != nil {
 		return Result{}, err
 	}
@@ -178,7 +178,7 @@ func runBatch(ctx context.Context, spec Spec) (Result, error) {
 	if err := r.warmUp(ctx, load); err != nil {
 		return Result{}, err
 	}
-	return r.measure(ctx, spec.Case, func() { load(spec.Window) })
+	return r.noted(r.measure(ctx, spec.Case, func() { load(spec.Window) }))
 }
 
 func runBurst(ctx context.Context, spec Spec) (Result, error) {

@@ -32,6 +32,11 @@ func newClient(urls []string, key string, conns int) *client {
 
 // send makes a request and returns the status and the body of the response.
 func (c *client) send(ctx context.Context, method, path string, body []byte) (int, []byte, error) {
+	return c.sendFor(ctx, "", method, path, body)
+}
+
+// sendFor is send for the tenant that the key acts for; "" names none.
+func (c *client) sendFor(ctx context.Context, tenant, method, path string, body []byte) (int, []byte, error) {
 	url := c.urls[c.requests.Add(1)%uint64(len(c.urls))]
 	r, err := http.NewRequestWithContext(ctx, method, url+path, bytes.NewReader(body))
 	if err != nil {
@@ -39,6 +44,9 @@ func (c *client) send(ctx context.Context, method, path string, body []byte) (in
 	}
 	r.Header.Set("Authorization", "Bearer "+c.key)
 	r.Header.Set("Content-Type", "application/json")
+	if tenant != "" {
+		r.Header.Set("Grapnel-Tenant", tenant)
+	}
 	response, err := c.http.Do(r)
 	if err != nil {
 		return 0, nil, err
@@ -58,30 +66,30 @@ func outcome(status int, err error) string {
 
 // subscribe makes an event type and a webhook for it on each URL.
 func (c *client) subscribe(ctx context.Context, eventType string, urls ...string) error {
-	if err := c.createType(ctx, eventType); err != nil {
+	if err := c.createType(ctx, "", eventType); err != nil {
 		return err
 	}
 	for _, url := range urls {
-		if err := c.createWebhook(ctx, eventType, url); err != nil {
+		if err := c.createWebhook(ctx, "", eventType, url); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *client) createType(ctx context.Context, eventType string) error {
-	if status, answer, err := c.send(ctx, http.MethodPut, "/v1/event-types/"+eventType, []byte(`{}`)); err != nil || status/100 != 2 {
+func (c *client) createType(ctx context.Context, tenant, eventType string) error {
+	if status, answer, err := c.sendFor(ctx, tenant, http.MethodPut, "/v1/event-types/"+eventType, []byte(`{}`)); err != nil || status/100 != 2 {
 		return fmt.Errorf("create event type: HTTP %d %s: %w", status, answer, err)
 	}
 	return nil
 }
 
-func (c *client) createWebhook(ctx context.Context, eventType, url string) error {
+func (c *client) createWebhook(ctx context.Context, tenant, eventType, url string) error {
 	body, err := json.Marshal(map[string]any{"url": url, "events": []string{eventType}})
 	if err != nil {
 		return err
 	}
-	if status, answer, err := c.send(ctx, http.MethodPost, "/v1/webhooks", body); err != nil || status != http.StatusCreated {
+	if status, answer, err := c.sendFor(ctx, tenant, http.MethodPost, "/v1/webhooks", body); err != nil || status != http.StatusCreated {
 		return fmt.Errorf("create webhook: HTTP %d %s: %w", status, answer, err)
 	}
 	return nil

@@ -39,6 +39,7 @@ type benchOptions struct {
 	Rate       float64       `placeholder:"N" help:"Events per second in the case isolation. Default: a third of the rate that the case saturation sustains."`
 	Stored     int           `default:"100000" help:"Number of deliveries in the store before the case stored begins."`
 	Webhooks   int           `default:"10000" help:"Number of webhooks in the cases wide (one event to all of them) and many (one event to each)."`
+	Tenants    int           `placeholder:"N" help:"Publish for so many tenants in turn, each with a webhook of its own at the same receiver, with one platform key; in the cases saturation, stored and batch. Default: all events are of one tenant, which no request names."`
 	Soak       time.Duration `default:"20m" help:"Length of the measured load of the case soak."`
 	SoakRate   float64       `placeholder:"N" help:"Events per second in the case soak. Default: half of the rate that the case saturation sustains."`
 	Rates      []float64     `default:"20,50,100,200,400,800,1600" help:"Events per second in the case curve, which publishes at each rate for --seconds."`
@@ -67,8 +68,8 @@ func (o *benchOptions) Validate() error {
 	if o.Payload < 32 || o.Payload > 100_000 {
 		errs = append(errs, fmt.Errorf("--payload %d: want 32 to 100000", o.Payload))
 	}
-	if o.WarmUp < 0 || o.Drain < time.Second || o.Rate < 0 || o.Stored < 0 || o.Soak < time.Second || o.SoakRate < 0 {
-		errs = append(errs, errors.New("--warm-up, --rate, --soak-rate and --stored can't be negative, --drain and --soak are at least 1s"))
+	if o.WarmUp < 0 || o.Drain < time.Second || o.Rate < 0 || o.Stored < 0 || o.Tenants < 0 || o.Soak < time.Second || o.SoakRate < 0 {
+		errs = append(errs, errors.New("--warm-up, --rate, --soak-rate, --stored and --tenants can't be negative, --drain and --soak are at least 1s"))
 	}
 	return errors.Join(errs...)
 }
@@ -230,6 +231,10 @@ func (b *bencher) spec(name string, rate float64) Spec {
 		Case: name, Rate: rate, WarmUp: b.WarmUp, Window: time.Duration(b.Seconds) * time.Second, Drain: b.Drain,
 		Publishers: b.Publishers, Payload: b.Payload, Webhooks: b.Webhooks,
 		Rates: slices.Compact(slices.Sorted(slices.Values(b.Rates))), Flood: b.Flood,
+	}
+	switch name {
+	case CaseSaturation, CaseStored, CaseBatch:
+		spec.Tenants = b.Tenants
 	}
 	if name == CaseSoak {
 		spec.Window = b.Soak

@@ -3,6 +3,7 @@ package bench
 import (
 	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,13 +14,16 @@ func TestEventBodyHasItsSizeAndNumber(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{0, 7, 123_456} {
 		for _, size := range []int{32, 300, 5000} {
-			body := eventBody("bench.e1", n, size)
+			tenant := strings.Repeat("t", n%3)
+			body := eventBody("bench.e1", tenant, n, size)
 			var event struct {
-				Type string          `json:"type"`
-				Data json.RawMessage `json:"data"`
+				Type   string          `json:"type"`
+				Tenant string          `json:"tenant"`
+				Data   json.RawMessage `json:"data"`
 			}
 			require.NoError(t, json.Unmarshal(body, &event))
 			require.Equal(t, "bench.e1", event.Type)
+			require.Equal(t, tenant, event.Tenant)
 			require.Len(t, event.Data, size)
 			got, ok := eventNumber(body)
 			require.True(t, ok)

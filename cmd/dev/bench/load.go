@@ -22,6 +22,8 @@ type run struct {
 	// typeOf returns the event type of the n-th event, and endpointsOf the endpoints that are to receive it.
 	typeOf      func(n int) string
 	endpointsOf func(n int) (first, count int)
+	// tenantOf returns the tenant for which the n-th event is published; "" is the key's own.
+	tenantOf func(n int) string
 
 	mu     sync.Mutex // guards errors
 	errors map[string]int
@@ -31,7 +33,7 @@ type run struct {
 func startRun(ctx context.Context, spec Spec) (*run, error) {
 	r := &run{
 		spec: spec, client: newClient(spec.Targets, spec.Key, max(spec.Publishers, 64)),
-		track: NewTracker(), begin: time.Now(), errors: map[string]int{},
+		track: NewTracker(), begin: time.Now(), errors: map[string]int{}, tenantOf: func(int) string { return "" },
 	}
 	var err error
 	r.receiver, err = startReceiver(ctx, r.track, r.begin)
@@ -96,8 +98,8 @@ func (r *run) publishOne(ctx context.Context) bool { return r.publish(ctx, r.now
 
 // publish publishes an event that was due at the given time.
 func (r *run) publish(ctx context.Context, intended time.Duration) bool {
-	n, body := r.next(intended)
-	status, _, err := r.client.send(ctx, http.MethodPost, "/v1/events", body)
+	n := r.next(intended)
+	status, _, err := r.client.sendFor(ctx, r.tenantOf(n), http.MethodPost, "/v1/events", eventBody(r.typeOf(n), "", n, r.spec.Payload))
 	if err != nil || status != http.StatusAccepted {
 		r.failed(outcome(status, err))
 		return false
@@ -106,17 +108,15 @@ func (r *run) publish(ctx context.Context, intended time.Duration) bool {
 	return true
 }
 
-// next numbers an event and builds its body.
-func (r *run) next(intended time.Duration) (n int, body []byte) {
-	n = r.track.Begin(intended, r.endpointsOf)
-	return n, eventBody(r.typeOf(n), n, r.spec.Payload)
-}
+// next numbers an event.
+func (r *run) next(intended time.Duration) (n int) { return r.track.Begin(intended, r.endpointsOf) }
 
 func (r *run) publishBatch(ctx context.Context, size int) bool {
 	intended := r.now()
 	numbers, bodies := make([]int, size), make([][]byte, size)
 	for i := range size {
-		numbers[i], bodies[i] = r.next(intended)
+		n := r.next(intended)
+		numbers[i], bodies[i] = n, eventBody(r.typeOf(n), r.tenantOf(n), n, r.spec.Payload)
 	}
 	body := append([]byte(`{"events":[`), bytes.Join(bodies, []byte(","))...)
 	status, answer, err := r.client.send(ctx, http.MethodPost, batchPath, append(body, `]}`...))

@@ -121,12 +121,15 @@ func eventNumber(body []byte) (n int, ok bool) {
 	return n, err == nil
 }
 
-// eventBody returns the body of an event with its number and size bytes of data.
-func eventBody(eventType string, n, size int) []byte {
-	b := make([]byte, 0, size+64)
+// eventBody returns the body of an event with its number and size bytes of data. If it names a tenant, it is one of a batch.
+func eventBody(eventType, tenant string, n, size int) []byte {
+	b := make([]byte, 0, size+128)
 	b = append(b, `{"type":"`...)
 	b = append(b, eventType...)
 	b = append(b, `",`...)
+	if tenant != "" {
+		b = append(append(append(b, `"tenant":"`...), tenant...), `",`...)
+	}
 	data := len(b) + len(`"data":`)
 	b = append(b, marker...)
 	b = strconv.AppendInt(b, int64(n), 10)

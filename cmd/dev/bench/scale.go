@@ -46,11 +46,11 @@ func runWide(ctx context.Context, spec Spec) ([]Result, error) {
 	eventType := r.eventType(0)
 	r.typeOf = func(int) string { return eventType }
 	r.endpointsOf = func(int) (int, int) { return 0, spec.Webhooks }
-	if err := r.client.createType(ctx, eventType); err != nil {
+	if err := r.client.createType(ctx, "", eventType); err != nil {
 		return nil, err
 	}
 	if err := r.each(ctx, spec.Webhooks, func(ctx context.Context, i int) error {
-		return r.client.createWebhook(ctx, eventType, r.endpoint(i))
+		return r.client.createWebhook(ctx, "", eventType, r.endpoint(i))
 	}); err != nil {
 		return nil, err
 	}

@@ -17,7 +17,8 @@ import (
 	"grapnel/cmd/dev/bench"
 )
 
-// fakeGrapnel keeps webhooks, and sends each event once when it is published. A webhook belongs to its key's tenant.
+// fakeGrapnel keeps webhooks, and sends each event once when it is published. A webhook belongs to its key's tenant, or to the
+// one that the request names.
 type fakeGrapnel struct {
 	mu       sync.Mutex
 	tenants  int
@@ -39,7 +40,11 @@ func (f *fakeGrapnel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.Unmarshal(body, &in) // a missing member gets an error below
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	key := r.Header.Get("Authorization")
+	key := r.Header.Get("Authorization") + r.Header.Get("Grapnel-Tenant")
+	if strings.HasPrefix(r.URL.Path, "/v1/tenants/") {
+		w.WriteHeader(http.StatusCreated)
+		return
+	}
 	switch r.URL.Path {
 	case "/v1/tenants":
 		f.tenants++
@@ -66,10 +71,11 @@ func (f *fakeGrapnel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (f *fakeGrapnel) publish(w http.ResponseWriter, r *http.Request, events ...json.RawMessage) {
 	for _, event := range events {
 		var in struct {
-			Type string `json:"type"`
+			Type   string `json:"type"`
+			Tenant string `json:"tenant"`
 		}
 		_ = json.Unmarshal(event, &in) // an event without a type has no webhooks
-		for _, url := range f.webhooks[r.Header.Get("Authorization")+in.Type] {
+		for _, url := range f.webhooks[r.Header.Get("Authorization")+r.Header.Get("Grapnel-Tenant")+in.Tenant+in.Type] {
 			if err := post(r, url, event); err != nil {
 				w.WriteHeader(http.StatusBadGateway)
 				return

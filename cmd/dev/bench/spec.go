@@ -83,6 +83,9 @@ type Spec struct {
 	Rate float64 `json:"rate"`
 	// Webhooks is the number of webhooks in the cases about many webhooks.
 	Webhooks int `json:"webhooks"`
+	// Tenants is the number of tenants for which events are published in turn, in the cases saturation, stored and batch;
+	// 0 is the key's own tenant alone.
+	Tenants int `json:"tenants,omitempty"`
 	// Rates are the rates of the case curve, in events per second.
 	Rates []float64 `json:"rates,omitempty"`
 	// Flood is the number of events that one tenant publishes beside the other in the case tenants.

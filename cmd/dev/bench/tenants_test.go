@@ -63,3 +63,20 @@ func TestReportTellsOfTheTenants(t *testing.T) {
 	require.Regexp(t, `tenants alone .* 1\.00 `, b.String())
 	require.Regexp(t, `tenants  .* - +0\.0 +0 +0 +0`, b.String(), "processor time that was not measured is not zero")
 }
+
+// Each event is of the next tenant, and arrives at that tenant's webhook alone.
+func TestManyTenantsInTurn(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{bench.CaseSaturation, bench.CaseBatch} {
+		spec := setupScale(t, name)
+		spec.Tenants = 7
+		rows, err := bench.Run(t.Context(), spec)
+		require.NoError(t, err)
+		require.Len(t, rows, 1)
+		require.False(t, rows[0].Failed(), "%+v", rows[0])
+		require.Empty(t, rows[0].Errors)
+		require.Greater(t, rows[0].Events, 7)
+		require.Equal(t, rows[0].Events, rows[0].Deliveries)
+		require.Contains(t, rows[0].Note, "7 tenants in turn")
+	}
+}

@@ -123,7 +123,10 @@ func (s *crashStack) fillConnections(ctx context.Context, st *Strike) error {
 // fillDisk makes PostgreSQL refuse every write of Grapnel's with the error of a full disk, and later accept writes
 // again.
 func (s *crashStack) fillDisk(ctx context.Context, st *Strike) error {
-	tables := []string{"events", "deliveries", "attempts", "outbox", "topics", "idempotency_keys", "shared_workflows", "webhooks"}
+	tables := []string{
+		"events", "deliveries", "attempts", "outbox", "topics", "idempotency_keys", "shared_workflows", "webhooks",
+		"event_references", "usage_deltas", "tenant_usage", "audit_log",
+	}
 	full := []string{`
 		create or replace function disk_full() returns trigger language plpgsql as $$
 		begin raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$`}

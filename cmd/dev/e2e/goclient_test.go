@@ -164,6 +164,17 @@ func (to *tour) accounts(ctx context.Context) {
 	require.Equal(t, []string{"api_key.revoked", "api_key.created"}, []string{entries[0].Action, entries[1].Action})
 	usage, err := to.GetUsageWithResponse(ctx, nil)
 	require.Equal(t, grapnelapi.UsageBy("day"), must(t, usage, err, usage.GetJSON200).By)
+	batch, err := to.PublishEventsWithResponse(ctx, grapnelapi.PublishEventsRequest{Events: []grapnelapi.PublishEventRequest{
+		{Type: "user.created", Data: 1, Tenant: &own}, {Type: "user.created", Data: 1, Tenant: new("nobody")},
+	}})
+	results := must(t, batch, err, batch.GetJSON202).Results
+	require.Equal(t, put.JSON201.ID, *results[0].TenantID)
+	require.Equal(t, "TENANT_NOT_FOUND", results[1].Error.Code)
+	for _, name := range []string{own, "*"} {
+		used, err := to.GetTenantUsageWithResponse(ctx, name, &grapnelapi.GetTenantUsageParams{By: new(grapnelapi.GetTenantUsageParamsBy("hour"))})
+		periods := must(t, used, err, used.GetJSON200).Periods
+		require.True(t, slices.ContainsFunc(periods, func(p grapnelapi.TenantUsagePeriod) bool { return p.TenantID == put.JSON201.ID && p.Events == 1 }))
+	}
 }
 
 func (to *tour) standard(ctx context.Context) {
