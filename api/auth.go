@@ -29,6 +29,8 @@ type caller struct {
 	named string
 	// all reports whether the request is for all tenants (K4). It then acts for none.
 	all bool
+	// admitted reports whether the request's event has been counted at the tenant's rate (K7).
+	admitted bool
 }
 
 // callerOf returns the caller of the request that ctx belongs to.
@@ -107,7 +109,11 @@ func (a *API) authenticate(ctx huma.Context, source keySource, named string) (ca
 			return caller{}, err
 		}
 		return a.lookUpKey(ctx.Context(), named, func(ctx context.Context) (hook.Authentication, error) {
-			return a.withNamed(ctx, anonymous(), named)
+			found, err := a.withNamed(ctx, anonymous(), cmp.Or(named, hook.DefaultTenant().String()))
+			if named == "" {
+				found.Named = hook.TenantID{}
+			}
+			return found, err
 		})
 	}
 	if err != nil {

@@ -112,7 +112,8 @@ func findTenant(ctx context.Context, q querier, name, lock string) (hook.Tenant,
 
 // UpdateTenant applies change to the tenant with an id or an external id and stores the result. An external id is
 // stored only if the tenant has none. change runs within the transaction and must do no I/O; its error is returned as
-// it is, and nothing is stored. If it changes nothing, nothing is written.
+// it is, and nothing is stored. If it changes nothing, nothing is written. It is over the limit if the tenant would have
+// more webhooks than it may have (K7).
 func (s *Store) UpdateTenant(ctx context.Context, name string, change func(*hook.Tenant) error) (t hook.Tenant, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		// Keys and webhooks of the tenant can be stored meanwhile.
@@ -122,6 +123,9 @@ func (s *Store) UpdateTenant(ctx context.Context, name string, change func(*hook
 		}
 		t = before
 		if err := change(&t); err != nil || t.Equal(&before) {
+			return err
+		}
+		if err := refuseBelow(ctx, tx, &before, &t); err != nil {
 			return err
 		}
 		t, err = oneTenant(ctx, tx, `
@@ -136,6 +140,7 @@ func (s *Store) UpdateTenant(ctx context.Context, name string, change func(*hook
 	if err != nil {
 		return hook.Tenant{}, mapErr(fmt.Errorf("update tenant: %w", err))
 	}
+	s.cache.putRate(t.ID, t.Limits.PublishRate)
 	return t, nil
 }
 
