@@ -109,11 +109,7 @@ func (a *API) authenticate(ctx huma.Context, source keySource, named string) (ca
 			return caller{}, err
 		}
 		return a.lookUpKey(ctx.Context(), named, func(ctx context.Context) (hook.Authentication, error) {
-			found, err := a.withNamed(ctx, anonymous(), cmp.Or(named, hook.DefaultTenant().String()))
-			if named == "" {
-				found.Named = hook.TenantID{}
-			}
-			return found, err
+			return a.withNamed(ctx, anonymous(), named)
 		})
 	}
 	if err != nil {

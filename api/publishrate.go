@@ -86,15 +86,30 @@ func (a *API) admit(ctx context.Context) error {
 	if c.admitted {
 		return nil
 	}
-	granted, err := a.limits.published.take(c.Key.TenantID, c.PublishRate, 1, time.Now())
+	own, err := a.ownRate(ctx, c)
+	if err != nil {
+		return err
+	}
+	granted, err := a.limits.published.take(c.Key.TenantID, own, 1, time.Now())
 	c.admitted = granted > 0
 	return err
 }
 
+// ownRate returns the limit of the caller's tenant, nil if it has none of its own. It comes with the key, but with
+// --auth=none nothing is looked up for the tenant "default".
+func (a *API) ownRate(ctx context.Context, c *caller) (*int, error) {
+	if !a.Config.NoAuth || c.named != "" {
+		return c.PublishRate, nil
+	}
+	t, err := a.Store.FindTenant(ctx, hook.DefaultTenant().String())
+	return t.Limits.PublishRate, err
+}
+
 // admitBatch counts the events of a batch that are not refused yet, and refuses those above the tenant's rate, the last
 // ones. If there are any, the idempotency keys are looked up before: events that are stored already are not counted, so
-// that a batch that is sent again, because a part of it was refused, gets further each time.
-func (a *API) admitBatch(ctx context.Context, list []hook.Publication, accepted []hook.Accepted, errs []error) {
+// that a batch that is sent again, because a part of it was refused, gets further each time. It returns an error only if
+// the store fails.
+func (a *API) admitBatch(ctx context.Context, list []hook.Publication, accepted []hook.Accepted, errs []error) error {
 	good := 0
 	for _, err := range errs {
 		if err == nil {
@@ -102,9 +117,13 @@ func (a *API) admitBatch(ctx context.Context, list []hook.Publication, accepted 
 		}
 	}
 	c := callerOf(ctx)
-	granted, over := a.limits.published.take(c.Key.TenantID, c.PublishRate, good, time.Now())
+	own, err := a.ownRate(ctx, c)
+	if err != nil {
+		return err
+	}
+	granted, over := a.limits.published.take(c.Key.TenantID, own, good, time.Now())
 	if over == nil {
-		return
+		return nil
 	}
 	counted := make([]bool, len(errs))
 	for i, err := range errs {
@@ -118,4 +137,5 @@ func (a *API) admitBatch(ctx context.Context, list []hook.Publication, accepted 
 			errs[i], granted = nil, granted-1
 		}
 	}
+	return nil
 }

@@ -170,3 +170,15 @@ func TestPublishRateOfBatches(t *testing.T) {
 	require.Equal(t, []int{202, 422, 202, 202, 202, 202, 202, 202}, statuses(body))
 	f.post(t, "/v1/events", `{"type":"user.created","data":"other","id":"e2"}`).problem(t, http.StatusConflict, "ALREADY_EXISTS")
 }
+
+// K7: with --auth=none the limits of the tenant default hold as well.
+func TestPublishRateWithoutKeys(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(d *api.Deps) { d.Config.NoAuth = true })
+	f.limit(t, "default", `{"publish_rate":2}`).object(t, http.StatusOK)
+	rateLimited(t, func() answer { return f.as("").post(t, "/v1/events", `{"type":"user.created","data":1}`) })
+	f.customer(t, "acme")
+	for range 20 {
+		f.as("").naming("acme").post(t, "/v1/events", `{"type":"user.created","data":1}`).object(t, http.StatusAccepted)
+	}
+}
