@@ -113,7 +113,9 @@ func (f *fixture) resources(t *testing.T) map[string]string {
 	webhook := f.newWebhook(t, "user.created")
 	delivery := f.deliver(t, webhook, failure(500))
 	replay := f.replay(t, f.newWebhook(t, "user.created"), `{"since":"2026-01-01T00:00:00Z","status":"all"}`)
-	require.Less(t, f.owning().do(t, "PUT", "/v1/event-types/own.type", "", nil).status, http.StatusBadRequest)
+	owner, err := f.store.FindTenant(t.Context(), cmp.Or(f.tenant, "default"))
+	require.NoError(t, err)
+	f.exec(t, `insert into event_types (tenant_id, name) values ($1, 'own.type') on conflict (tenant_id, name) do update set shared = false`, [16]byte(owner.ID))
 	return map[string]string{
 		"type":    "own.type",
 		"tenant":  ownTenant().String(),
