@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -60,9 +61,12 @@ func (a *API) cachedCaller(hash hook.KeyHash, named string) (caller, bool) {
 	}
 	c := caller{Authentication: hook.Authentication{Key: key}, cached: hash, named: named}
 	if named != "" {
-		c.Named, ok = a.Store.CachedTenant(named)
+		if c.Named, ok = a.Store.CachedTenant(named); !ok || !key.Platform() && c.Named != key.TenantID {
+			return caller{}, false
+		}
 	}
-	return c, ok && (named == "" || key.Platform() || c.Named == key.TenantID)
+	c.PublishRate, ok = a.Store.CachedPublishRate(cmp.Or(c.Named, key.TenantID))
+	return c, ok
 }
 
 // withNamed adds the tenant that the request names to an authentication that did not look it up.
@@ -74,8 +78,14 @@ func (a *API) withNamed(ctx context.Context, found hook.Authentication, named st
 	if hook.KindOf(err) == hook.KindNoTenant {
 		return found, nil
 	}
-	found.Named = t.ID
+	found.Named, found.PublishRate = t.ID, t.Limits.PublishRate
 	return found, err
+}
+
+// forAll reports whether the caller is a platform key that names no tenant, and so changes what all tenants share (K6).
+func forAll(ctx context.Context) bool {
+	c := callerOf(ctx)
+	return c.Key.Platform() && c.named == ""
 }
 
 // listed returns the tenants whose things a list has for the caller (K4).

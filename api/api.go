@@ -71,6 +71,9 @@ type Config struct {
 	TenantMaxPolls  int
 	// MaxKeys bounds the API keys of a tenant that are neither revoked nor expired; default 100.
 	MaxKeys int
+	// PublishRate bounds the events per second, and the burst, that a tenant without a limit of its own publishes in this
+	// process (K7); 0 is no limit.
+	PublishRate int
 	// PublicURL is the URL at which clients call the API; empty if it is not known. Webhooks can't have it as their
 	// destination unless AllowOwnURL is set.
 	PublicURL   string
@@ -86,6 +89,8 @@ type Config struct {
 type Metrics interface {
 	// Request counts one request of an operation, by the operation's id.
 	Request(operation string, status int, took time.Duration)
+	// Refused counts publishes that were refused for a reason: events, and 1 for a request that was refused as a whole.
+	Refused(reason hook.Kind, events int)
 }
 
 // Dispatcher starts the workflows of accepted work. Its methods never wait.

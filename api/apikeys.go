@@ -19,6 +19,8 @@ type keyStore interface {
 	// CachedTenant returns the tenant that a request names, as the last look-up found it. A publish that relies on it
 	// must have its key's hash among its preconditions.
 	CachedTenant(named string) (hook.TenantID, bool)
+	// CachedPublishRate returns the tenant's own limit of events per second as the last look-up found it, nil for none.
+	CachedPublishRate(tenant hook.TenantID) (*int, bool)
 	// TopicToken returns a key with the permissions of the topic token.
 	TopicToken(ctx context.Context, text hook.Secret) (hook.APIKey, error)
 	// CreateTopicToken returns the text of a new token.

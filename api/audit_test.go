@@ -32,6 +32,7 @@ func audited() map[string]hook.AuditAction {
 		"resume-replay":         hook.AuditReplayResumed,
 		"cancel-replay":         hook.AuditReplayCanceled,
 		"put-event-type":        hook.AuditEventTypeCreated,
+		"delete-event-type":     hook.AuditEventTypeDeleted,
 		"create-api-key":        hook.AuditKeyCreated,
 		"revoke-api-key":        hook.AuditKeyRevoked,
 		"create-topic-token":    hook.AuditTopicTokenCreated,

@@ -29,6 +29,8 @@ type caller struct {
 	named string
 	// all reports whether the request is for all tenants (K4). It then acts for none.
 	all bool
+	// admitted reports whether the request's event has been counted at the tenant's rate (K7).
+	admitted bool
 }
 
 // callerOf returns the caller of the request that ctx belongs to.

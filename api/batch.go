@@ -92,18 +92,20 @@ func (a *API) publishEvents(ctx context.Context, in *publishEventsInput) (*publi
 			publications[i].IdempotencyKey = placeKey(key, i)
 		}
 	}
-	if err := a.setTenants(ctx, publications, named, errs); err != nil {
+	rates, err := a.setTenants(ctx, publications, named, errs)
+	if err != nil {
 		return nil, err
 	}
 	if err := a.checkBatch(ctx, publications, errs); err != nil {
 		return nil, err
 	}
+	accepted := make([]hook.Accepted, len(items))
+	a.admitBatch(ctx, publications, rates, accepted, errs)
 	for i := range publications {
-		if errs[i] == nil {
+		if errs[i] == nil && !accepted[i].Duplicate {
 			list, places = append(list, publications[i]), append(places, i)
 		}
 	}
-	accepted := make([]hook.Accepted, len(items))
 	if len(list) > 0 {
 		ctx, end := a.Tracer.Publish(ctx, len(list))
 		for i := range list {
@@ -118,7 +120,7 @@ func (a *API) publishEvents(ctx context.Context, in *publishEventsInput) (*publi
 			accepted[i], errs[i] = stored[n], failed[n]
 		}
 	}
-	a.findRepeated(ctx, publications, accepted, errs)
+	a.findRepeated(ctx, publications, accepted, errs, hook.KindConflict, hook.KindRateLimited)
 	return &publishEventsOutput{Body: a.publishedEvents(ctx, publications, accepted, errs)}, nil
 }
 

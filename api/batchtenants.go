@@ -13,9 +13,15 @@ import (
 
 // setTenants gives the publications whose events name a tenant that tenant. It notes in errs which events name none for which
 // the key may act: an event alone is refused, as a request would be that names the tenant in its header (actFor). Such a
-// publication has no tenant, so that nothing is looked up for another one.
-func (a *API) setTenants(ctx context.Context, list []hook.Publication, named []*string, errs []error) error {
+// publication has no tenant, so that nothing is looked up for another one. It returns the limits of the tenants' events per
+// second, nil for those without one of their own (K7).
+func (a *API) setTenants(ctx context.Context, list []hook.Publication, named []*string, errs []error) (rates map[hook.TenantID]*int, err error) {
 	key := principal(ctx)
+	own, err := a.ownRate(ctx, callerOf(ctx))
+	if err != nil {
+		return nil, err
+	}
+	rates = map[hook.TenantID]*int{key.TenantID: own}
 	var asked []string
 	for i, name := range named {
 		if errs[i] != nil || name == nil {
@@ -32,25 +38,25 @@ func (a *API) setTenants(ctx context.Context, list []hook.Publication, named []*
 		}
 	}
 	if len(asked) == 0 {
-		return nil
+		return rates, nil
 	}
 	slices.Sort(asked)
 	found, err := a.Store.FindTenants(ctx, slices.Compact(asked))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i, name := range named {
 		if errs[i] != nil || name == nil {
 			continue
 		}
-		id, ok := found[*name]
-		if !ok || id != key.TenantID && !key.Platform() {
+		t, ok := found[*name]
+		if !ok || t.ID != key.TenantID && !key.Platform() {
 			errs[i] = noTenantAt("body.tenant")
 			continue
 		}
-		list[i].TenantID = id
+		list[i].TenantID, rates[t.ID] = t.ID, t.PublishRate
 	}
-	return nil
+	return rates, nil
 }
 
 // noTenantAt is hook.NoTenant for a member that names the tenant.

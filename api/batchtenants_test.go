@@ -143,7 +143,7 @@ type lookUps struct {
 	tenants, types, names, single, stored atomic.Int64
 }
 
-func (s *lookUps) FindTenants(ctx context.Context, names []string) (map[string]hook.TenantID, error) {
+func (s *lookUps) FindTenants(ctx context.Context, names []string) (map[string]hook.NamedTenant, error) {
 	s.tenants.Add(1)
 	return s.Store.FindTenants(ctx, names)
 }

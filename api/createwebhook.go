@@ -93,12 +93,13 @@ func (a *API) newWebhook(ctx context.Context, b *createWebhookRequest) (hook.Web
 		Timeout: b.Timeout, RateLimit: b.RateLimit, TraceContext: b.TraceContext, MaxAttempts: b.MaxAttempts, Schemes: b.Schemes,
 	}
 	wrong := c.Apply(&w)
-	unknown, unmatched, err := a.checkEvents(ctx, w.Profile, w.Events, places)
+	found, err := a.checkEvents(ctx, w.Profile, w.Events, places)
 	if err != nil {
 		return w, nil, err
 	}
-	if err := places.relocate(a.checkWebhook(&w, "", append(unknown, wrong...))); err != nil {
+	w.Listed = found.listed
+	if err := places.relocate(a.checkWebhook(&w, "", append(found.unknown, wrong...))); err != nil {
 		return w, nil, err
 	}
-	return w, unmatched, checkCovered(ctx, &w)
+	return w, found.unmatched, checkCovered(ctx, &w)
 }

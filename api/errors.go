@@ -24,11 +24,12 @@ type problem struct {
 	Type   string          `json:"type" doc:"A URI that names the kind of problem." example:"about:blank"`
 	Title  string          `json:"title" doc:"The HTTP status in words." example:"Unprocessable Entity"`
 	Status int             `json:"status" doc:"The HTTP status." example:"422"`
-	Code   string          `json:"code" doc:"The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL." example:"INVALID_ARGUMENT"`
+	Code   string          `json:"code" doc:"The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), EVENT_TYPE_SHARED (409: all accounts share the event type), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL." example:"INVALID_ARGUMENT"`
 	Detail string          `json:"detail,omitempty" doc:"What is wrong, in words." example:"validation failed"`
 	Errors []problemDetail `json:"errors,omitempty" doc:"Each wrong value and its location."`
 
 	retryAfter int
+	kind       hook.Kind
 }
 
 type problemDetail struct {
@@ -65,6 +66,7 @@ var kindMappings = [...]kindMapping{ //nolint:gochecknoglobals // a table that n
 	{hook.KindNoTenant, http.StatusNotFound, "TENANT_NOT_FOUND"},
 	{hook.KindConflict, http.StatusConflict, "ALREADY_EXISTS"},
 	{hook.KindPrecondition, http.StatusConflict, "FAILED_PRECONDITION"},
+	{hook.KindShared, http.StatusConflict, "EVENT_TYPE_SHARED"},
 	{hook.KindUnauthorized, http.StatusUnauthorized, "UNAUTHENTICATED"},
 	{hook.KindForbidden, http.StatusForbidden, "PERMISSION_DENIED"},
 	{hook.KindTooLarge, http.StatusRequestEntityTooLarge, "PAYLOAD_TOO_LARGE"},
@@ -99,6 +101,16 @@ func codeOf(status int) string {
 	return "INVALID_ARGUMENT"
 }
 
+// kindOf returns the kind of error for a status that Huma or net/http answers with.
+func kindOf(status int) hook.Kind {
+	for i := range kindMappings {
+		if m := &kindMappings[i]; m.status == status {
+			return m.kind
+		}
+	}
+	return hook.KindInvalid
+}
+
 // invalid returns the error of a request with these violations; nil if there are none.
 func invalid(violations []hook.Violation) error {
 	if len(violations) == 0 {
@@ -114,7 +126,7 @@ func problemOf(err error) *problem {
 		e = &hook.Error{Kind: hook.KindInternal}
 	}
 	status, code := mapping(e.Kind)
-	p := &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: e.Message}
+	p := &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: e.Message, kind: e.Kind}
 	if e.Kind == hook.KindInternal {
 		p.Detail = "something went wrong on our side"
 		return p
@@ -168,7 +180,7 @@ func newHumaError(ctx huma.Context, status int, message string, errs ...error) *
 	if status == http.StatusRequestEntityTooLarge {
 		message = tooLarge(message)
 	}
-	p := &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: codeOf(status), Detail: message}
+	p := &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: codeOf(status), Detail: message, kind: kindOf(status)}
 	if len(errs) == 0 && aboutBody(status) {
 		p.Errors = []problemDetail{{Location: "body", Message: message}}
 	}

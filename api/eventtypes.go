@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,11 +15,11 @@ import (
 )
 
 type eventTypeStore interface {
-	EventTypes(ctx context.Context, tenant hook.TenantID, p hook.NamePage) (types []hook.EventType, more bool, err error)
+	EventTypes(ctx context.Context, tenant hook.TenantID, f hook.EventTypeFilter, p hook.NamePage) (types []hook.EventType, more bool, err error)
 	EventTypeNames(ctx context.Context, tenant hook.TenantID) ([]string, error)
 	EventType(ctx context.Context, tenant hook.TenantID, name string) (hook.EventType, error)
-	// LookUpEventTypes returns the names that are neither built in nor the tenant's, and the hashes of the schemas of
-	// the other names, by name.
+	// LookUpEventTypes returns the names that are neither built in nor shared nor the tenant's own, and the hashes of the
+	// schemas of the other names, by name.
 	LookUpEventTypes(ctx context.Context, tenant hook.TenantID, names []string) (unknown []string, schemas map[string]hook.SchemaHash, err error)
 	// LookUpEventTypesOf does the same for several tenants at once, in the order of asked.
 	LookUpEventTypesOf(ctx context.Context, asked []hook.TypesAsked) ([]hook.TypesFound, error)
@@ -28,20 +27,28 @@ type eventTypeStore interface {
 	// zero value for none. A publish that relies on it must have the hash among its preconditions.
 	CachedEventType(tenant hook.TenantID, name string) (hook.SchemaHash, bool)
 	PutEventType(ctx context.Context, tenant hook.TenantID, t hook.NewEventType) (hook.EventType, bool, error)
+	// DeleteEventType deletes a type to which no webhook subscribes by name. shared permits it to be a shared one.
+	DeleteEventType(ctx context.Context, tenant hook.TenantID, name string, shared bool) error
 }
 
 // EventType is an entry of the catalogue.
 type EventType struct {
 	Name        string     `json:"name" doc:"What events name it by." example:"user.created"`
 	Description string     `json:"description" doc:"What such an event means." example:"New user registered"`
-	BuiltIn     bool       `json:"built_in" doc:"Whether every account has this event type." example:"true"`
+	Group       string     `json:"group,omitempty" doc:"The name under which to show it together with others; absent if it has none." example:"users"`
+	BuiltIn     bool       `json:"built_in" doc:"Whether it belongs to the service itself, so that nobody can change it." example:"true"`
+	Shared      bool       `json:"shared" doc:"Whether all accounts have it: it is built in, or was put for all of them. Only a platform key that names no account can change it." example:"true"`
+	Deprecated  bool       `json:"deprecated" doc:"Whether to leave it out where people choose event types. It works as before." example:"false"`
 	Schema      jsonSchema `json:"schema,omitempty" doc:"The JSON Schema (2020-12) that data must meet; absent if the type has none."`
 	Example     anyJSON    `json:"example,omitempty" doc:"Data made from the schema, which test-webhook sends if no data is given. Absent if the type has no schema, or no example was found."`
 	CreatedAt   *time.Time `json:"created_at,omitempty" doc:"Absent for built-in event types." example:"2026-01-15T12:00:00Z"`
 }
 
 func viewEventType(t *hook.EventType) EventType {
-	v := EventType{Name: t.Name, Description: t.Description, BuiltIn: t.BuiltIn, Schema: t.Schema, Example: t.Example}
+	v := EventType{
+		Name: t.Name, Description: t.Description, Group: t.Group, BuiltIn: t.BuiltIn, Shared: t.Shared, Deprecated: t.Deprecated,
+		Schema: t.Schema, Example: t.Example,
+	}
 	if !t.BuiltIn {
 		at := seconds(t.CreatedAt)
 		v.CreatedAt = &at
@@ -50,8 +57,23 @@ func viewEventType(t *hook.EventType) EventType {
 }
 
 type eventTypeList struct {
-	EventTypes []EventType `json:"event_types" doc:"Built-in event types first, then your own by name."`
+	EventTypes []EventType `json:"event_types" doc:"Built-in event types first, then shared ones and your own by name."`
 	NextCursor *string     `json:"next_cursor,omitempty" doc:"Cursor of the remaining entries; absent if there are none." example:"AXlpbnZvaWNlLnBhaWQ"`
+}
+
+type listEventTypesInput struct {
+	WholePaging
+	Group      string `query:"group" maxLength:"64" doc:"Only event types of this group."`
+	Deprecated string `query:"deprecated" enum:"true,false" doc:"Only those that are deprecated, or only the others."`
+}
+
+// filter returns what the parameters let through.
+func (in *listEventTypesInput) filter() (f hook.EventTypeFilter, err error) {
+	f.Group = in.Group
+	if in.Deprecated != "" {
+		f.Deprecated = new(in.Deprecated == "true")
+	}
+	return f, textFilter("group", in.Group)
 }
 
 type listEventTypesOutput struct {
@@ -60,6 +82,8 @@ type listEventTypesOutput struct {
 
 type putEventTypeRequest struct {
 	Description *string    `json:"description,omitempty" maxLength:"1000" doc:"The meaning of such an event. Default: the present description." example:"An invoice was paid"`
+	Group       *string    `json:"group,omitempty" maxLength:"64" doc:"The name under which to show it together with others. Default: the present group. An empty one takes it out of its group." example:"billing"`
+	Deprecated  *bool      `json:"deprecated,omitempty" doc:"Whether to leave it out where people choose event types. It works as before. Default: as it is; for a new one false." example:"false"`
 	Schema      jsonSchema `json:"schema,omitempty" doc:"A JSON Schema (2020-12) of at most 32 KiB, an object or a boolean, that data must meet from now on. References to other documents are not fetched. Absent or null: any data is accepted."`
 }
 
@@ -81,21 +105,31 @@ func (a *API) registerEventTypes() {
 	register(a, operation{
 		id: "list-event-types", method: http.MethodGet, path: "/v1/event-types", tag: tagStandard, large: true,
 		scopes:  []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks, hook.ScopePublish},
-		summary: "List event types", description: "The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then your own " +
-			"by name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to " +
+		summary: "List event types", description: "The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then those " +
+			"that all accounts share and your own by name. An event type of your own stands in place of a shared one of the same name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to " +
 			"webhooks that name them; patterns don't match them, and clients can't publish them. A list over 4 MiB is split; " +
 			"next_cursor leads to the rest.",
 	}, a.listEventTypes)
 	register(a, operation{
 		id: "put-event-type", method: http.MethodPut, path: "/v1/event-types/{name}", tag: tagStandard,
 		summary: "Add or describe an event type",
-		description: "201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and " +
-			"a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a " +
+		description: "201 if the type is new, 200 if it existed. A missing description, group or deprecated keeps the old one; the schema is " +
+			"replaced, and a missing schema removes the old one. A platform key that names no account puts the type for all accounts: it " +
+			"is then shared, and no account can change it (409 EVENT_TYPE_SHARED). An event type that an account had before under that name stays " +
+			"the account's own, and stands in place of the shared one; one that is the same is deleted. A schema prevents the publishing of data that it refuses, so this needs a " +
 			"key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface " +
 			"too, and to the data of tests.",
 		errors: []int{http.StatusConflict}, created: true, raw: true, maxBody: putEventTypeLimit,
 		body: a.jsonBody(putEventTypeRequest{}, "PutEventTypeRequest", false),
 	}, a.putEventType)
+	register(a, operation{
+		id: "delete-event-type", method: http.MethodDelete, path: "/v1/event-types/{name}", tag: tagStandard, status: http.StatusNoContent,
+		summary: "Delete an event type",
+		description: "Takes an event type out of the catalogue, unless a webhook subscribes to it by name (409); a pattern such as user.* is no " +
+			"obstacle. Events of the type stay. A platform key that names no account deletes a shared event type, to which then no account's " +
+			"webhook may subscribe. An account can't delete a shared one (409 EVENT_TYPE_SHARED), but one of its own in any case that stands in place of a shared one.",
+		errors: []int{http.StatusConflict},
+	}, a.deleteEventType)
 }
 
 // ours lists the types that every tenant has, in the order of the catalogue.
@@ -103,8 +137,12 @@ func ours() []hook.EventType {
 	return slices.Concat(hook.BuiltInEventTypes(), hook.OperationalEventTypes())
 }
 
-func (a *API) listEventTypes(ctx context.Context, in *listWholeInput) (*listEventTypesOutput, error) {
+func (a *API) listEventTypes(ctx context.Context, in *listEventTypesInput) (*listEventTypesOutput, error) {
 	after, err := in.after()
+	if err != nil {
+		return nil, err
+	}
+	filter, err := in.filter()
 	if err != nil {
 		return nil, err
 	}
@@ -115,13 +153,14 @@ func (a *API) listEventTypes(ctx context.Context, in *listWholeInput) (*listEven
 	} else if after != "" {
 		types = nil
 	}
+	types = slices.DeleteFunc(types, func(t hook.EventType) bool { return !filter.Has(&t) })
 	more := len(types) >= limit
 	if more {
 		types = types[:limit]
 	} else {
 		var own []hook.EventType
 		page := hook.NamePage{After: after, Limit: limit - len(types), Bytes: mostAnswered - len(types)*entryBytes}
-		if own, more, err = a.Store.EventTypes(ctx, tenant(ctx), page); err != nil {
+		if own, more, err = a.Store.EventTypes(ctx, tenant(ctx), filter, page); err != nil {
 			return nil, err
 		}
 		types = append(types, own...)
@@ -156,6 +195,7 @@ func (a *API) putEventType(ctx context.Context, in *putEventTypeInput) (*putEven
 	if err != nil {
 		return nil, err
 	}
+	put.Shared = forAll(ctx)
 	t, created, err := a.Store.PutEventType(ctx, tenant(ctx), put)
 	if err != nil {
 		return nil, err
@@ -174,121 +214,41 @@ func readEventType(ctx context.Context, in *putEventTypeInput) (hook.NewEventTyp
 			return hook.NewEventType{}, err
 		}
 	}
-	t := hook.NewEventType{Name: in.Name, Description: b.Description}
-	switch {
-	case b.Description == nil:
-	case utf8.RuneCountInString(*b.Description) > maxTypeDescription:
-		return t, hook.Unprocessable("body.description", "expected length <= %d", maxTypeDescription)
-	case strings.ContainsFunc(*b.Description, unicode.IsControl):
-		return t, hook.Unprocessable("body.description", "must not have control characters")
+	t := hook.NewEventType{Name: in.Name, Description: b.Description, Group: b.Group, Deprecated: b.Deprecated}
+	if err := checkTypeText("body.description", b.Description, maxTypeDescription); err != nil {
+		return t, err
+	}
+	if err := checkTypeText("body.group", b.Group, hook.MaxGroup); err != nil {
+		return t, err
 	}
 	return t, setSchema(ctx, &t, b.Schema)
 }
 
+// checkTypeText refuses a text that is longer than most characters or has control characters. It may be absent.
+func checkTypeText(location string, text *string, most int) error {
+	switch {
+	case text == nil:
+	case utf8.RuneCountInString(*text) > most:
+		return hook.Unprocessable(location, "expected length <= %d", most)
+	case strings.ContainsFunc(*text, unicode.IsControl):
+		return hook.Unprocessable(location, "must not have control characters")
+	}
+	return nil
+}
+
+type deleteEventTypeInput struct {
+	Name string `path:"name" doc:"Letters, digits, _ and - in parts joined by dots." example:"invoice.paid"`
+}
+
+func (a *API) deleteEventType(ctx context.Context, in *deleteEventTypeInput) (*empty, error) {
+	if hook.TypeProblem(in.Name) != "" { // nothing has this name
+		return nil, hook.NotFound("event type")
+	}
+	if hook.IsBuiltIn(in.Name) {
+		return nil, &hook.Error{Kind: hook.KindPrecondition, Message: in.Name + " is built in"}
+	}
+	return nil, a.Store.DeleteEventType(ctx, tenant(ctx), in.Name, forAll(ctx))
+}
+
 // maxTypeDescription bounds a description, in characters.
 const maxTypeDescription = 1000
-
-// unknownEvents returns violations for the types that a webhook of the profile would subscribe to and that are not in
-// the catalogue. Patterns may match types to come. Invalid names are left out, because the webhook's own validation
-// refuses them.
-func (a *API) unknownEvents(ctx context.Context, profile hook.Profile, events []string) ([]hook.Violation, error) {
-	if profile != hook.ProfileStandard || len(events) > hook.MaxEvents {
-		return nil, nil // topics of other profiles are free-form
-	}
-	var names []string
-	for _, e := range events {
-		if !hook.IsWildcard(e) && hook.TypeProblem(e) == "" {
-			names = append(names, e)
-		}
-	}
-	problems, _, err := a.lookUpTypes(ctx, names)
-	var violations []hook.Violation
-	for i, e := range events {
-		if problem := problems[e]; problem != "" {
-			violations = append(violations, hook.Violation{Location: fmt.Sprintf("body.events[%d]", i), Message: problem, Value: e})
-		}
-	}
-	return violations, err
-}
-
-// checkEvents returns violations and warnings about the events that a webhook of the profile would
-// subscribe to.
-func (a *API) checkEvents(ctx context.Context, profile hook.Profile, events []string, places eventPlaces) (unknown []hook.Violation, unmatched []Warning, err error) {
-	if unknown, err = a.unknownEvents(ctx, profile, events); err != nil {
-		return nil, nil, err
-	}
-	unmatched, err = a.unmatchedPatterns(ctx, profile, events, places)
-	return unknown, unmatched, err
-}
-
-// checkNewEvents is checkEvents for an update of a webhook; no events are no change. A webhook never changes its
-// profile.
-func (a *API) checkNewEvents(ctx context.Context, id hook.WebhookID, events []string, places eventPlaces) (unknown []hook.Violation, unmatched []Warning, err error) {
-	if len(events) == 0 {
-		return nil, nil, nil
-	}
-	w, err := a.Store.Webhook(ctx, tenant(ctx), id)
-	if err != nil {
-		return nil, nil, err
-	}
-	return a.checkEvents(ctx, w.Profile, events, places)
-}
-
-// mostHints bounds how many unknown names of a request are compared with the whole catalogue. Each takes about 10 ms
-// with the largest catalogue.
-const mostHints = 5
-
-// lookUpTypes returns, by name, the problems of the names that are not in the catalogue, with a similar known name
-// (S7), and the hashes of the schemas of the other names. It reads all names of the catalogue only if there is
-// something to suggest.
-func (a *API) lookUpTypes(ctx context.Context, names []string) (problems map[string]string, schemas map[string]hook.SchemaHash, err error) {
-	if len(names) == 0 {
-		return nil, nil, nil
-	}
-	unknown, schemas, err := a.Store.LookUpEventTypes(ctx, tenant(ctx), names)
-	if err != nil {
-		return nil, nil, err
-	}
-	problems, err = a.unknownTypes(ctx, tenant(ctx), unknown, mostHints)
-	return problems, schemas, err
-}
-
-// unknownTypes returns the problems of names that are not in a tenant's catalogue. For the first of them, as many as hints, it
-// suggests a similar name, for which it reads the catalogue.
-func (a *API) unknownTypes(ctx context.Context, tenant hook.TenantID, unknown []string, hints int) (map[string]string, error) {
-	if len(unknown) == 0 {
-		return nil, nil //nolint:nilnil // there are none
-	}
-	var known []string
-	if hints > 0 {
-		var err error
-		if known, err = a.knownTypes(ctx, tenant); err != nil {
-			return nil, err
-		}
-	}
-	problems := make(map[string]string, len(unknown))
-	for i, name := range unknown {
-		hint := ""
-		if i < hints {
-			if near := hook.Closest(name, known); near != "" {
-				hint = fmt.Sprintf("did you mean %s? ", near)
-			}
-		}
-		problems[name] = "is not a known event type; " + hint + "PUT /v1/event-types/{name} adds one"
-	}
-	return problems, nil
-}
-
-// knownTypes returns the names of a tenant's catalogue.
-func (a *API) knownTypes(ctx context.Context, tenant hook.TenantID) ([]string, error) {
-	own, err := a.Store.EventTypeNames(ctx, tenant)
-	if err != nil {
-		return nil, err
-	}
-	all := ours()
-	names := make([]string, 0, len(all)+len(own))
-	for i := range all {
-		names = append(names, all[i].Name)
-	}
-	return append(names, own...), nil
-}

@@ -26,7 +26,7 @@ func TestBuiltInEventTypes(t *testing.T) {
 	types := f.get(t, "/v1/event-types").list(t, "event_types")
 	require.Len(t, types, len(want)+3, "and those of operational events")
 	for i, w := range want {
-		require.Equal(t, map[string]any{"name": w[0], "description": w[1], "built_in": true}, types[i])
+		require.Equal(t, map[string]any{"name": w[0], "description": w[1], "built_in": true, "shared": true, "deprecated": false}, types[i])
 		// Each can be subscribed to and published.
 		f.newWebhook(t, w[0])
 		require.Equal(t, http.StatusAccepted, f.post(t, "/v1/events", `{"type":"`+w[0]+`","data":{}}`).status)
@@ -42,7 +42,8 @@ func TestPutEventType(t *testing.T) {
 	added := f.do(t, http.MethodPut, path, `{"description":"An invoice was paid"}`, nil).object(t, http.StatusCreated)
 	moment(t, added["created_at"])
 	require.Equal(t, map[string]any{
-		"name": "invoice.paid", "description": "An invoice was paid", "built_in": false, "created_at": added["created_at"],
+		"name": "invoice.paid", "description": "An invoice was paid", "built_in": false, "shared": true, "deprecated": false,
+		"created_at": added["created_at"],
 	}, added)
 	again := f.do(t, http.MethodPut, path, `{"description":"Paid"}`, nil).object(t, http.StatusOK)
 	require.Equal(t, "Paid", again["description"])

@@ -102,8 +102,9 @@ func (d *destinations) CheckURL(url string) error {
 
 // metrics records the counts.
 type metrics struct {
-	mu   sync.Mutex
-	seen []string
+	mu      sync.Mutex
+	seen    []string
+	refused map[hook.Kind]int
 }
 
 func (m *metrics) Request(operation string, status int, took time.Duration) {
@@ -113,6 +114,16 @@ func (m *metrics) Request(operation string, status int, took time.Duration) {
 	if took <= 0 {
 		m.seen = append(m.seen, "in no time")
 	}
+}
+
+// Refused counts refused publishes apart from requests.
+func (m *metrics) Refused(reason hook.Kind, events int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.refused == nil {
+		m.refused = map[hook.Kind]int{}
+	}
+	m.refused[reason] += events
 }
 
 func (m *metrics) all() []string {

@@ -116,6 +116,13 @@ func (s *faulty) CreateWebhookOnce(ctx context.Context, w hook.Webhook, o hook.R
 	return s.Store.CreateWebhookOnce(ctx, w, o, answer)
 }
 
+func (s *faulty) DeleteEventType(ctx context.Context, tenant hook.TenantID, name string, shared bool) error {
+	if err := s.next("DeleteEventType"); err != nil {
+		return err
+	}
+	return s.Store.DeleteEventType(ctx, tenant, name, shared)
+}
+
 func (s *faulty) DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) error {
 	if err := s.next("DeleteWebhook"); err != nil {
 		return err
@@ -186,13 +193,13 @@ func (s *faulty) EventTypeNames(ctx context.Context, tenant hook.TenantID) ([]st
 	return s.Store.EventTypeNames(ctx, tenant)
 }
 
-func (s *faulty) EventTypes(ctx context.Context, tenant hook.TenantID, p hook.NamePage) ([]hook.EventType, bool, error) {
+func (s *faulty) EventTypes(ctx context.Context, tenant hook.TenantID, f hook.EventTypeFilter, p hook.NamePage) ([]hook.EventType, bool, error) {
 	if err := s.next("EventTypes"); err != nil {
 		var r0 []hook.EventType
 		var r1 bool
 		return r0, r1, err
 	}
-	return s.Store.EventTypes(ctx, tenant, p)
+	return s.Store.EventTypes(ctx, tenant, f, p)
 }
 
 func (s *faulty) Events(ctx context.Context, of hook.TenantFilter, f hook.EventFilter, p hook.Page) ([]hook.Event, *[16]byte, error) {
@@ -221,9 +228,9 @@ func (s *faulty) FindTenant(ctx context.Context, name string) (hook.Tenant, erro
 	return s.Store.FindTenant(ctx, name)
 }
 
-func (s *faulty) FindTenants(ctx context.Context, names []string) (map[string]hook.TenantID, error) {
+func (s *faulty) FindTenants(ctx context.Context, names []string) (map[string]hook.NamedTenant, error) {
 	if err := s.next("FindTenants"); err != nil {
-		var r0 map[string]hook.TenantID
+		var r0 map[string]hook.NamedTenant
 		return r0, err
 	}
 	return s.Store.FindTenants(ctx, names)

@@ -64,7 +64,7 @@ func TestAnothersThingsLookLikeNothing(t *testing.T) {
 	ids := f.resources(t)
 	nothing := map[string]string{
 		"tenant": hook.TenantID{1}.String(), "webhook": hook.WebhookID{1}.String(), "event": hook.EventID{1}.String(), "delivery": hook.DeliveryID{1}.String(),
-		"key": hook.KeyID{1}.String(), "commenda": hook.WebhookID{1}.UUID(), "momento": "nothing",
+		"key": hook.KeyID{1}.String(), "commenda": hook.WebhookID{1}.UUID(), "momento": "nothing", "type": "no.such",
 	}
 	_, key := f.newTenant(t)
 	other := f.as(key)
@@ -95,7 +95,7 @@ func TestNamesAreEachTenantsOwn(t *testing.T) {
 	secret := f.do(t, "PUT", "/caches/own/webhooks/own", `{"destination":{"postUrl":"https://yourapp.com/mine"},"topicName":"own"}`, nil).
 		object(t, http.StatusOK)["secretString"]
 	f.say(t, "own", "own", "mine")
-	f.do(t, "PUT", "/v1/event-types/invoice.paid", `{"description":"mine"}`, nil)
+	f.owning().do(t, "PUT", "/v1/event-types/invoice.paid", `{"description":"mine"}`, nil)
 	_, key := f.newTenant(t)
 	other := f.as(key)
 	require.Empty(t, other.get(t, "/caches/own/webhooks").list(t, "webhooks"))

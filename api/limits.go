@@ -25,6 +25,8 @@ type limits struct {
 	handsUnderWay *waiters[[16]byte]
 	// batches are the batches that a tenant has in work. Others wait for their turn (K9).
 	batches *turns.Slots[hook.TenantID]
+	// published counts the events of each tenant (K7).
+	published *publishRates
 }
 
 // Bounds of what one tenant may send by hand, tests and retries, in this process: per second, which is also the burst,
@@ -52,7 +54,8 @@ func newLimits(c *Config) *limits {
 		keys: newBuckets[[16]byte](c.KeyRateLimit), tenants: newBuckets[[16]byte](orKeys(c.TenantRateLimit, c.KeyRateLimit)),
 		keysWaiting: newWaiters[[16]byte](c.MaxPolls), allWaiting: newWaiters[[16]byte](orKeys(c.TenantMaxPolls, c.MaxPolls)),
 		hands: newBuckets[[16]byte](handPerSecond), handsUnderWay: newWaiters[[16]byte](handAtOnce),
-		batches: turns.NewSlots[hook.TenantID](max(batchesAtOnce, runtime.GOMAXPROCS(0)/2)),
+		batches:   turns.NewSlots[hook.TenantID](max(batchesAtOnce, runtime.GOMAXPROCS(0)/2)),
+		published: newPublishRates(c.PublishRate),
 	}
 }
 

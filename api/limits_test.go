@@ -39,7 +39,7 @@ func TestKeyRateLimit(t *testing.T) {
 func TestKeyRateLimitHoldsEverywhere(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(d *api.Deps) { d.Config.KeyRateLimit, d.Config.LongPoll = 1, time.Millisecond })
-	ids := map[string]string{"webhook": "x", "event": "x", "delivery": "x", "key": "x", "commenda": "x", "momento": "x"}
+	ids := map[string]string{"webhook": "x", "event": "x", "delivery": "x", "key": "x", "commenda": "x", "momento": "x", "type": "x"}
 	for _, c := range calls() {
 		if c.public() {
 			continue // it has no key

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -50,6 +51,7 @@ func calls() []call {
 		{"cancel-replay", "POST", "/v1/replays/{replay}/cancel", "", 200, manage},
 		{"list-event-types", "GET", "/v1/event-types", "", 200, []hook.Scope{hook.ScopeWebhooks, hook.ScopeRead, hook.ScopePublish}},
 		{"put-event-type", "PUT", "/v1/event-types/invoice.paid", `{"description":"An invoice was paid","schema":{"type":"object"}}`, 200, nil},
+		{"delete-event-type", "DELETE", "/v1/event-types/{type}", "", 204, nil},
 		{"publish-event", "POST", "/v1/events", `{"type":"user.created","data":{}}`, 202, []hook.Scope{hook.ScopePublish}},
 		{"publish-events", "POST", "/v1/events/batch", `{"events":[{"type":"user.created","data":{}}]}`, 202, []hook.Scope{hook.ScopePublish}},
 		{"list-events", "GET", "/v1/events", "", 200, read},
@@ -113,7 +115,11 @@ func (f *fixture) resources(t *testing.T) map[string]string {
 	webhook := f.newWebhook(t, "user.created")
 	delivery := f.deliver(t, webhook, failure(500))
 	replay := f.replay(t, f.newWebhook(t, "user.created"), `{"since":"2026-01-01T00:00:00Z","status":"all"}`)
+	owner, err := f.store.FindTenant(t.Context(), cmp.Or(f.tenant, "default"))
+	require.NoError(t, err)
+	f.exec(t, `insert into event_types (tenant_id, name) values ($1, 'own.type') on conflict (tenant_id, name) do update set shared = false`, [16]byte(owner.ID))
 	return map[string]string{
+		"type":    "own.type",
 		"tenant":  ownTenant().String(),
 		"replay":  replay.object(t, http.StatusAccepted)["id"].(string),
 		"webhook": webhook, "delivery": delivery, "commenda": f.newCommendaWebhook(t, "A"), "momento": f.newMomentoWebhook(t),
@@ -121,6 +127,10 @@ func (f *fixture) resources(t *testing.T) map[string]string {
 		"key":   f.post(t, "/v1/api-keys", `{"name":"one","scopes":["read"]}`).object(t, http.StatusCreated)["id"].(string),
 	}
 }
+
+// owning returns the same client, whose event types are those of one tenant and not shared: the one that it names, or the
+// tenant default.
+func (c *client) owning() *client { return c.naming(cmp.Or(c.tenant, "default")) }
 
 // ownTenant is the tenant that operations on tenants are called with.
 func ownTenant() hook.TenantID { return hook.TenantID{15: 7} }
@@ -146,7 +156,7 @@ func TestScopes(t *testing.T) {
 	t.Parallel()
 	longtest.Only(t)
 	f := setup(t)
-	require.Equal(t, http.StatusCreated, f.do(t, "PUT", "/v1/event-types/invoice.paid", "", nil).status)
+	require.Equal(t, http.StatusCreated, f.owning().do(t, "PUT", "/v1/event-types/invoice.paid", "", nil).status)
 	for _, scope := range hook.Scopes() {
 		key := f.as(f.newKey(t, hook.DefaultTenant(), scope))
 		var ids map[string]string
@@ -199,7 +209,7 @@ func TestTenantsAreApart(t *testing.T) {
 	require.Zero(t, value[int](t, f, `select count(*) from api_keys where revoked_at is not null`))
 
 	// A type of one tenant is unknown to another, and an event reaches only its own tenant's webhooks.
-	f.do(t, "PUT", "/v1/event-types/invoice.paid", "", nil)
+	f.owning().do(t, "PUT", "/v1/event-types/invoice.paid", "", nil)
 	other.post(t, "/v1/events", `{"type":"invoice.paid","data":1}`).refused(t, "body.type", "not a known event type")
 	require.EqualValues(t, 0, other.post(t, "/v1/events", `{"type":"user.created","data":1}`).object(t, 202)["deliveries"])
 	// The same idempotency key of two tenants is two keys.
@@ -213,12 +223,13 @@ func TestUnknownIDs(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	ids := f.resources(t)
-	swapped := map[string]string{"tenant": ids["webhook"], "webhook": ids["event"], "event": ids["webhook"], "delivery": ids["webhook"], "key": ids["webhook"], "commenda": ids["webhook"], "momento": ids["webhook"]}
+	swapped := map[string]string{"tenant": ids["webhook"], "webhook": ids["event"], "event": ids["webhook"], "delivery": ids["webhook"], "key": ids["webhook"], "commenda": ids["webhook"], "momento": ids["webhook"], "type": ids["webhook"]}
 	nothing := map[string]string{
 		"tenant": hook.TenantID{1}.String(), "webhook": hook.WebhookID{1}.String(), "event": hook.EventID{1}.String(),
 		"delivery": hook.DeliveryID{1}.String(), "key": hook.KeyID{1}.String(), "commenda": hook.WebhookID{1}.UUID(), "momento": "nothing",
+		"type": "no.such",
 	}
-	garbage := map[string]string{"tenant": "ten_%00", "webhook": "hook_123", "event": "%00", "delivery": "..%2f..", "key": "key_", "commenda": "019a961c-9b1f-7cee-bfe3-c29ff547dbag", "momento": "..%2f.."}
+	garbage := map[string]string{"tenant": "ten_%00", "webhook": "hook_123", "event": "%00", "delivery": "..%2f..", "key": "key_", "commenda": "019a961c-9b1f-7cee-bfe3-c29ff547dbag", "momento": "..%2f..", "type": "..%2f.."}
 	for _, c := range calls() {
 		if c.path == c.with(ids) {
 			continue
@@ -263,7 +274,7 @@ func TestKeysThatDoNotLetIn(t *testing.T) {
 				if c.public() {
 					continue
 				}
-				a := f.do(t, c.method, c.with(map[string]string{"tenant": "x", "webhook": "x", "event": "x", "delivery": "x", "key": "x", "commenda": "x", "momento": "x"}), c.body,
+				a := f.do(t, c.method, c.with(map[string]string{"tenant": "x", "webhook": "x", "event": "x", "delivery": "x", "key": "x", "commenda": "x", "momento": "x", "type": "x"}), c.body,
 					map[string]string{"Authorization": authorization})
 				a.problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
 				require.Equal(t, "Bearer", a.header.Get("WWW-Authenticate"))

@@ -18,8 +18,8 @@ import (
 func (a *API) authenticateAgain(ctx context.Context, err error) (fresh context.Context, again bool, failed error) {
 	stale := callerOf(ctx)
 	hash := stale.cached
-	if err == nil || hash.IsZero() || !isRefusal(err) {
-		return ctx, false, nil
+	if err == nil || hash.IsZero() || !isRefusal(err) || hook.KindOf(err) == hook.KindRateLimited {
+		return ctx, false, nil // a refusal for the rate must stay cheap; the cached rate is right within a minute
 	}
 	c, err := a.authenticateHash(ctx, hash, stale.named)
 	if err == nil {
@@ -28,6 +28,7 @@ func (a *API) authenticateAgain(ctx context.Context, err error) (fresh context.C
 	if err != nil {
 		return ctx, false, err
 	}
+	c.admitted = stale.admitted
 	return context.WithValue(ctx, callerKey{}, &c), true, nil
 }
 

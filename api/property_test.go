@@ -229,7 +229,7 @@ func (g *generator) path(template string) string {
 		}
 		known := append([]string{"own"}, g.ids[kind]...)
 		if kind == "type" {
-			known = []string{"invoice.paid", "user.created", "order.made"}
+			known = []string{"invoice.paid", "user.created", "order.made", "own.type"}
 		} else if kind != "own" {
 			known = g.ids[kind]
 		}

@@ -158,6 +158,9 @@ func (a *API) accept(ctx context.Context, p hook.Publication, s *schema.Schema) 
 	if err := checkData(ctx, s, p.Data); err != nil {
 		return hook.Accepted{}, err
 	}
+	if err := a.admit(ctx); err != nil {
+		return hook.Accepted{}, err
+	}
 	ctx, end := a.Tracer.Publish(ctx, 1)
 	p.Trace = tracing.Of(ctx)
 	accepted, err := a.Store.Publish(ctx, p)

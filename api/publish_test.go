@@ -341,7 +341,7 @@ func TestPublishReadsNoCatalogue(t *testing.T) {
 
 type noCatalogue struct{ api.Store }
 
-func (noCatalogue) EventTypes(context.Context, hook.TenantID, hook.NamePage) ([]hook.EventType, bool, error) {
+func (noCatalogue) EventTypes(context.Context, hook.TenantID, hook.EventTypeFilter, hook.NamePage) ([]hook.EventType, bool, error) {
 	return nil, false, errors.New(marker)
 }
 

@@ -25,6 +25,8 @@ type refusal struct {
 	hops []hook.EventID
 	// events counts the refused events of a batch.
 	events int
+	// kinds counts the problems by their kinds.
+	kinds map[hook.Kind]int
 }
 
 // refusalKey is the context key of a request's refusal.
@@ -48,6 +50,10 @@ func (r *refusal) note(p *problem) {
 		return
 	}
 	r.status = p.Status
+	if r.kinds == nil {
+		r.kinds = make(map[hook.Kind]int, 1)
+	}
+	r.kinds[p.kind]++
 	if !slices.Contains(r.codes, p.Code) {
 		r.codes = append(r.codes, p.Code)
 	}
@@ -78,6 +84,11 @@ func (a *API) logRefusals(operation string) func(huma.Context, func(huma.Context
 		next(ctx)
 		if len(r.codes) == 0 {
 			return
+		}
+		if a.Metrics != nil {
+			for kind, n := range r.kinds {
+				a.Metrics.Refused(kind, n)
+			}
 		}
 		if wait := a.refusals.lines.take(r.key.TenantID, time.Now()); wait > 0 {
 			a.refusals.omitted.Add(1)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"grapnel/internal/hook"
 )
@@ -14,17 +15,17 @@ import (
 // is the outcome of the accepted one.
 func (a *API) unlessRepeated(ctx context.Context, p *hook.Publication, outcome hook.Accepted, err error) (hook.Accepted, error) {
 	list, accepted, errs := []hook.Publication{*p}, []hook.Accepted{outcome}, []error{err}
-	a.findRepeated(ctx, list, accepted, errs)
+	a.findRepeated(ctx, list, accepted, errs, hook.KindConflict)
 	return accepted[0], errs[0]
 }
 
-// findRepeated is unlessRepeated for a list, with one look-up. If the look-up fails, its error becomes the outcome of
-// the publications that were looked up.
-func (a *API) findRepeated(ctx context.Context, list []hook.Publication, accepted []hook.Accepted, errs []error) {
+// findRepeated is unlessRepeated for a list, with one look-up. Refusals of the kinds in settled stay as they are. If the
+// look-up fails, its error becomes the outcome of the publications that were looked up.
+func (a *API) findRepeated(ctx context.Context, list []hook.Publication, accepted []hook.Accepted, errs []error, settled ...hook.Kind) {
 	var asked []hook.Publication
 	var places []int
 	for i := range list {
-		if list[i].IdempotencyKey != "" && errs[i] != nil && isRefusal(errs[i]) && hook.KindOf(errs[i]) != hook.KindConflict {
+		if list[i].IdempotencyKey != "" && errs[i] != nil && isRefusal(errs[i]) && !slices.Contains(settled, hook.KindOf(errs[i])) {
 			asked, places = append(asked, list[i]), append(places, i)
 		}
 	}

@@ -106,7 +106,7 @@ func TestPutSchemaRefusals(t *testing.T) {
 // data.
 func TestPublishedDataMeetsTheSchema(t *testing.T) {
 	t.Parallel()
-	f := setup(t)
+	f := setup(t).naming("default") // whose types are its own
 	f.putSchema(t, invoiceSchema)
 	f.newWebhook(t, "invoice.paid")
 	const good, bad = `{"id":"in_1","lines":[{"amount":2.0}]}`, `{"id":"geheim","lines":[{"amount":1},{"amount":"geheim"}]}`

@@ -18,8 +18,8 @@ type tenantStore interface {
 	PutTenant(ctx context.Context, externalID string, create func() (hook.Tenant, error), change func(*hook.Tenant) error) (hook.Tenant, bool, error)
 	// FindTenant finds a tenant by its id or external id.
 	FindTenant(ctx context.Context, name string) (hook.Tenant, error)
-	// FindTenants finds the ids of those of the names that tenants have.
-	FindTenants(ctx context.Context, names []string) (map[string]hook.TenantID, error)
+	// FindTenants finds those of the names that tenants have.
+	FindTenants(ctx context.Context, names []string) (map[string]hook.NamedTenant, error)
 	// UpdateTenant applies change to a tenant and stores the result. change runs within the transaction and must do no
 	// I/O.
 	UpdateTenant(ctx context.Context, name string, change func(*hook.Tenant) error) (hook.Tenant, error)

@@ -260,17 +260,18 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 	}
 	b := &in.Body
 	events, places := joinEvents("body.events", b.Events, "", nil)
-	unknown, unmatched, err := a.checkNewEvents(ctx, id, events, places)
+	found, err := a.checkNewEvents(ctx, id, events, places)
 	if err != nil {
 		return nil, err
 	}
 	w, err := a.Store.UpdateWebhook(ctx, tenant(ctx), id, func(w *hook.Webhook) error {
-		return places.relocate(a.update(ctx, w, b.change(events), unknown, headersInRequest()))
+		w.Listed = found.listed
+		return places.relocate(a.update(ctx, w, b.change(events), found.unknown, headersInRequest()))
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &webhookOutput{Body: warned(&w, unmatched...)}, nil
+	return &webhookOutput{Body: warned(&w, found.unmatched...)}, nil
 }
 
 // change returns the change of a webhook that the request describes. events are its events without repetitions.

@@ -99,8 +99,14 @@ func (s *Store) Authenticate(ctx context.Context, hash hook.KeyHash, named strin
 	if look.found.Named != nil {
 		found.Named = *look.found.Named
 	}
+	found.PublishRate = look.found.PublishRate
 	s.cache.putKey(hash, &found.Key)
 	s.cache.putTenant(named, found.Named)
+	if found.Named != (hook.TenantID{}) {
+		s.cache.putRate(found.Named, found.PublishRate)
+	} else {
+		s.cache.putRate(found.Key.TenantID, found.PublishRate)
+	}
 	return found, nil
 }
 
@@ -118,8 +124,9 @@ type keyLookup struct {
 
 type foundKey struct {
 	keyRow
-	Named   *[16]byte
-	Schemas bool
+	Named       *[16]byte
+	Schemas     bool
+	PublishRate *int
 }
 
 // lookUpKeys queries each key once, all in one round trip; usually there is only one.
@@ -155,7 +162,9 @@ func (a keyAsked) query() (sql string, args []any) {
 	const (
 		before = `
 			select ` + keyColumns + `, n.id as named, exists (
-				select from event_types t where t.tenant_id = coalesce(n.id, k.tenant_id) and t.schema_hash is not null) as schemas
+				select from event_types t where t.tenant_id = coalesce(n.id, k.tenant_id) and t.schema_hash is not null
+			) or exists (select from event_types t where t.shared and t.schema_hash is not null) as schemas,
+				(select t.publish_rate from tenants t where t.id = coalesce(n.id, k.tenant_id)) as publish_rate
 			from api_keys k left join (select t.id from tenants t where `
 		after = `) n on true
 			where k.hash = $2 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())`

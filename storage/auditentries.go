@@ -69,18 +69,27 @@ func auditSigningKey(ctx context.Context, q execer, k *hook.SigningKey, overlap 
 	})
 }
 
-// auditEventType logs that an event type was put, if anything differs; before is nil if it is new.
-func auditEventType(ctx context.Context, q execer, tenant hook.TenantID, before, now *hook.EventType) error {
-	action, old := hook.AuditEventTypeCreated, []hook.AuditMember(nil)
+// auditEventType logs that an event type was put or deleted, if anything differs; before or now is nil if it is new or
+// deleted. more are further members of the entry.
+func auditEventType(ctx context.Context, q execer, tenant hook.TenantID, before, now *hook.EventType, more []hook.AuditMember) error {
+	action, of := hook.AuditEventTypeUpdated, now
+	var old, members []hook.AuditMember
 	if before != nil {
-		action, old = hook.AuditEventTypeUpdated, before.AuditMembers()
+		old = before.AuditMembers()
+	} else {
+		action = hook.AuditEventTypeCreated
 	}
-	changes := hook.AuditChanges(old, now.AuditMembers())
-	if before != nil && len(changes) == 0 {
+	if now != nil {
+		members = append(now.AuditMembers(), more...)
+	} else {
+		action, of = hook.AuditEventTypeDeleted, before
+	}
+	changes := hook.AuditChanges(old, members)
+	if action == hook.AuditEventTypeUpdated && len(changes) == 0 {
 		return nil
 	}
 	return audit(ctx, q, hook.AuditEntry{
-		TenantID: tenant, Action: action, Target: hook.AuditTarget{Kind: hook.TargetEventType, ID: now.Name, Name: now.Name}, Changes: changes,
+		TenantID: tenant, Action: action, Target: hook.AuditTarget{Kind: hook.TargetEventType, ID: of.Name, Name: of.Name}, Changes: changes,
 	})
 }
 

@@ -1,11 +1,8 @@
 package storage
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -13,19 +10,48 @@ import (
 	"grapnel/internal/hook"
 )
 
-// EventTypes lists a page of the tenant's own types by name, and reports whether there are more. The nine built-in
-// types are not among them; they need no row (S7).
-func (s *Store) EventTypes(ctx context.Context, tenant hook.TenantID, p hook.NamePage) (types []hook.EventType, more bool, err error) {
-	rows, _ := s.lists.Query(ctx, `
-		select `+eventTypeColumns+`, further from (
-			select *, row_number() over names as place, lead(name) over names is not null as further,
-				sum(octet_length(name) + octet_length(description) + coalesce(octet_length(schema), 0) + coalesce(octet_length(example), 0) + 256) over names as bytes
-			from (select * from event_types where tenant_id = @tenant_id and name > @after order by name limit @limit + 1) t
-			window names as (order by name)) t
-		where place <= @limit and (place = 1 or bytes <= @bytes) order by name`,
-		pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant), "after": p.After, "limit": p.Limit, "bytes": p.Bytes})
+// A tenant's catalogue has the built-in types, which need no row; the shared types, which are rows of the tenant
+// "default" (K6); and the tenant's own types. A tenant's own type goes before a shared one of the same name.
+
+// sharedTenant is hook.DefaultTenant, whose rows the shared types are.
+const sharedTenant = `'00000000-0000-7000-8000-000000000001'::uuid`
+
+// The row by which the tenant $1 knows the type $2. The array keeps the planner on the primary key, which an "or" over two
+// tenants would not.
+const knownType = `
+	from event_types t
+	where t.tenant_id = any(array[$1, ` + sharedTenant + `]) and t.name = $2 and (t.tenant_id = $1 or t.shared)
+	order by t.shared limit 1`
+
+// eventTypesSQL lists a page of a tenant's catalogue.
+const eventTypesSQL = `
+	select ` + eventTypeColumns + `, further from (
+		select *, row_number() over names as place, lead(name) over names is not null as further,
+			sum(octet_length(name) + octet_length(description) + coalesce(octet_length(schema), 0) + coalesce(octet_length(example), 0) + 256) over names as bytes
+		from (
+			select * from (
+				(select * from event_types t where t.tenant_id = @tenant_id and t.name > @after` + eventTypeFilter + `
+					order by t.name limit @limit + 1)
+				union all
+				(select * from event_types t where t.shared and t.tenant_id <> @tenant_id and t.name > @after` + eventTypeFilter + `
+					and not exists (select from event_types o where o.tenant_id = @tenant_id and o.name = t.name)
+					order by t.name limit @limit + 1)
+			) t order by name limit @limit + 1
+		) t
+		window names as (order by name)) t
+	where place <= @limit and (place = 1 or bytes <= @bytes) order by name`
+
+// eventTypeFilter is the condition of a hook.EventTypeFilter.
+const eventTypeFilter = ` and (@group = '' or t.group_name = @group) and (@deprecated::boolean is null or t.deprecated = @deprecated)`
+
+// EventTypes lists a page of the tenant's types by name, its own and the shared ones, and reports whether there are
+// more. The built-in types are not among them; they need no row (S7).
+func (s *Store) EventTypes(ctx context.Context, tenant hook.TenantID, f hook.EventTypeFilter, p hook.NamePage) (types []hook.EventType, more bool, err error) {
+	rows, _ := s.lists.Query(ctx, eventTypesSQL, pgx.StrictNamedArgs{
+		"tenant_id": [16]byte(tenant), "after": p.After, "limit": p.Limit, "bytes": p.Bytes, "group": f.Group, "deprecated": f.Deprecated,
+	})
 	var t hook.EventType
-	_, err = pgx.ForEachRow(rows, []any{&t.Name, &t.Description, &t.Schema, &t.Example, &t.CreatedAt, &more}, func() error {
+	_, err = pgx.ForEachRow(rows, append(eventTypeTargets(&t), &more), func() error {
 		types = append(types, t)
 		t = hook.EventType{}
 		return nil
@@ -36,17 +62,23 @@ func (s *Store) EventTypes(ctx context.Context, tenant hook.TenantID, p hook.Nam
 	return types, more, nil
 }
 
-const eventTypeColumns = `name, description, schema, example, created_at`
+const eventTypeColumns = `name, description, schema, example, created_at, shared, deprecated, coalesce(group_name, '')`
 
-func scanEventType(row pgx.CollectableRow) (hook.EventType, error) {
-	var t hook.EventType
-	err := row.Scan(&t.Name, &t.Description, &t.Schema, &t.Example, &t.CreatedAt)
+// eventTypeTargets returns where to scan eventTypeColumns.
+func eventTypeTargets(t *hook.EventType) []any {
+	return []any{&t.Name, &t.Description, &t.Schema, &t.Example, &t.CreatedAt, &t.Shared, &t.Deprecated, &t.Group}
+}
+
+func scanEventType(row pgx.CollectableRow) (t hook.EventType, err error) {
+	err = row.Scan(eventTypeTargets(&t)...)
 	return t, err
 }
 
-// EventTypeNames lists the names of the tenant's own types, without their schemas, which are large.
+// EventTypeNames lists the names of the tenant's types, its own and the shared ones, without their schemas, which are
+// large.
 func (s *Store) EventTypeNames(ctx context.Context, tenant hook.TenantID) ([]string, error) {
-	rows, _ := s.pool.Query(ctx, `select name from event_types where tenant_id = $1 order by name`, [16]byte(tenant))
+	rows, _ := s.pool.Query(ctx, `
+		select name from event_types where tenant_id = $1 union select name from event_types where shared order by name`, [16]byte(tenant))
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, mapErr(fmt.Errorf("list names of event types: %w", err))
@@ -54,78 +86,18 @@ func (s *Store) EventTypeNames(ctx context.Context, tenant hook.TenantID) ([]str
 	return names, nil
 }
 
-// EventType reads one of the tenant's own types.
+// EventType reads a type as the tenant knows it: its own, or the shared one.
 func (s *Store) EventType(ctx context.Context, tenant hook.TenantID, name string) (hook.EventType, error) {
-	t, err := eventType(ctx, s.pool, tenant, name)
-	if err != nil {
-		return hook.EventType{}, mapErr(fmt.Errorf("read event type %s: %w", name, err))
-	}
-	if t == nil {
-		return hook.EventType{}, hook.NotFound("event type")
-	}
-	return *t, nil
-}
-
-// eventType reads one of the tenant's own types; nil if there is none.
-func eventType(ctx context.Context, q querier, tenant hook.TenantID, name string) (*hook.EventType, error) {
-	rows, _ := q.Query(ctx, `select `+eventTypeColumns+` from event_types where tenant_id = $1 and name = $2`, [16]byte(tenant), name)
+	rows, _ := s.pool.Query(ctx, `select `+eventTypeColumns+knownType, [16]byte(tenant), name)
 	t, err := pgx.CollectExactlyOneRow(rows, scanEventType)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil //nolint:nilnil // there is none
+	if err != nil {
+		return hook.EventType{}, notFound("event type", fmt.Errorf("read event type %s: %w", name, err))
 	}
-	return &t, err
+	return t, nil
 }
 
-// PutEventType adds or replaces a type; created reports whether it was added. A nil description leaves the stored
-// one. It is unprocessable if the tenant's schemas, with their examples, would be too large together, and over the
-// limit if the tenant would have too many types.
-func (s *Store) PutEventType(ctx context.Context, tenant hook.TenantID, t hook.NewEventType) (_ hook.EventType, created bool, err error) {
-	put := hook.EventType{Name: t.Name, Schema: t.Schema, Example: t.Example}
-	var large, many bool
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		// One at a time: the bounds hold exactly, and what the audit log says was there before.
-		if _, err := tx.Exec(ctx, `select from tenants where id = $1 for no key update`, [16]byte(tenant)); err != nil {
-			return err
-		}
-		before, err := eventType(ctx, tx, tenant, t.Name)
-		if err != nil {
-			return err
-		}
-		err = tx.QueryRow(ctx, `
-			with own as (select name, octet_length(schema) + coalesce(octet_length(example), 0) as bytes from event_types where tenant_id = @tenant_id),
-			bound as (select
-				@schema::bytea is not null and octet_length(@schema::bytea) + coalesce(octet_length(@example::bytea), 0)
-					+ coalesce((select sum(bytes) from own where name <> @name), 0) > @most_bytes::bigint as large,
-				not exists (select from own where name = @name) and (select count(*) from own) >= @most::bigint as many),
-			put as (
-				insert into event_types (tenant_id, name, description, schema, example)
-				select @tenant_id, @name, coalesce(@description, ''), @schema, @example from bound where not large and not many
-				on conflict (tenant_id, name) do update set description = coalesce(@description, event_types.description),
-					schema = excluded.schema, example = excluded.example
-				returning description, created_at, xmax = 0 as created) -- a row that was updated has an xmax
-			select large, many, coalesce(description, ''), coalesce(created_at, now()), coalesce(created, false) from bound left join put on true`,
-			pgx.StrictNamedArgs{
-				"tenant_id": [16]byte(tenant), "name": t.Name, "description": t.Description, "schema": t.Schema, "example": t.Example,
-				"most_bytes": hook.MaxSchemas, "most": cmp.Or(s.limits.EventTypes, math.MaxInt32),
-			}).Scan(&large, &many, &put.Description, &put.CreatedAt, &created)
-		if err != nil || large || many {
-			return err
-		}
-		return auditEventType(ctx, tx, tenant, before, &put)
-	})
-	switch {
-	case err != nil:
-		return hook.EventType{}, false, mapErr(fmt.Errorf("put event type %s: %w", t.Name, err))
-	case large:
-		return hook.EventType{}, false, hook.Unprocessable("body.schema", "the schemas of all event types together, with their examples, must be at most %d bytes", hook.MaxSchemas)
-	case many:
-		return hook.EventType{}, false, hook.LimitExceeded("there are %d event types, the most that there may be (--max-event-types)", s.limits.EventTypes)
-	}
-	return put, created, nil
-}
-
-// LookUpEventTypes returns, in their order, those of the names that are neither built in nor the tenant's own
-// (unknown), and the schema hashes of the others that have one.
+// LookUpEventTypes returns, in their order, those of the names that are neither built in nor the tenant's own nor
+// shared (unknown), and the schema hashes of the others that have one. It puts the others into the publish cache.
 func (s *Store) LookUpEventTypes(ctx context.Context, tenant hook.TenantID, names []string) (
 	unknown []string, schemas map[string]hook.SchemaHash, err error,
 ) {
@@ -160,7 +132,11 @@ func (s *Store) LookUpEventTypesOf(ctx context.Context, asked []hook.TypesAsked)
 	for i, look := range looks {
 		found[i] = hook.TypesFound{Unknown: look.unknown, Schemas: look.schemas}
 		for _, name := range look.names {
-			if !slices.Contains(look.unknown, name) {
+			switch {
+			case slices.Contains(look.unknown, name):
+			case slices.Contains(look.shared, name):
+				s.cache.putType(sharedType(name), look.schemas[name])
+			default:
 				s.cache.putType(typeName{look.tenant, name}, look.schemas[name])
 			}
 		}
@@ -168,21 +144,42 @@ func (s *Store) LookUpEventTypesOf(ctx context.Context, asked []hook.TypesAsked)
 	return found, nil
 }
 
-// typesLookup asks which names are not among a tenant's own types, and which of the known types have schemas.
+// typesLookup asks which names are not in a tenant's catalogue, and which of the known types are shared and have
+// schemas.
 type typesLookup struct {
-	tenant  hook.TenantID
-	names   []string
-	unknown []string
-	schemas map[string]hook.SchemaHash
+	tenant          hook.TenantID
+	names           []string
+	unknown, shared []string
+	schemas         map[string]hook.SchemaHash
+}
+
+// foundType is what a look-up finds out about a name.
+type foundType struct {
+	known, shared bool
+	schema        []byte
+}
+
+// found notes what was found out about a name.
+func (l *typesLookup) found(name string, t foundType) {
+	if !t.known {
+		l.unknown = append(l.unknown, name)
+		return
+	}
+	if t.shared {
+		l.shared = append(l.shared, name)
+	}
+	if t.schema == nil {
+		return
+	}
+	if l.schemas == nil {
+		l.schemas = make(map[string]hook.SchemaHash, 1)
+	}
+	l.schemas[name] = hook.SchemaHash(t.schema)
 }
 
 // lookUpTypes looks each name up once, all in one statement.
 func (s *Store) lookUpTypes(ctx context.Context, list []*typesLookup) error {
-	type found struct {
-		known  bool
-		schema []byte
-	}
-	types := make(map[typeName]found, 1)
+	types := make(map[typeName]foundType, 1)
 	var tenants [][16]byte
 	var names []string
 	for _, look := range list {
@@ -191,35 +188,34 @@ func (s *Store) lookUpTypes(ctx context.Context, list []*typesLookup) error {
 			if _, ok := types[asked]; ok {
 				continue
 			}
-			types[asked] = found{}
+			types[asked] = foundType{}
 			tenants, names = append(tenants, look.tenant), append(names, name)
 		}
 	}
-	// The offset makes the planner look each name up by the primary key.
-	rows, _ := s.pool.Query(ctx, `
-		select n.tenant_id, n.name, t.schema_hash from unnest($1::uuid[], $2::text[]) as n(tenant_id, name)
-		cross join lateral (select t.schema_hash from event_types t where t.tenant_id = n.tenant_id and t.name = n.name offset 0) t`, tenants, names)
+	rows, _ := s.pool.Query(ctx, lookUpTypesSQL, tenants, names)
 	var asked typeName
-	var hash []byte
-	if _, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&asked.tenant), &asked.name, &hash}, func() error {
-		types[asked] = found{true, hash}
-		hash = nil // the map keeps it
+	var t foundType
+	if _, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&asked.tenant), &asked.name, &t.schema, &t.shared}, func() error {
+		t.known = true
+		types[asked] = t
+		t = foundType{} // the map keeps the bytes
 		return nil
 	}); err != nil {
 		return err
 	}
 	for _, look := range list {
 		for _, name := range look.names {
-			switch t := types[typeName{look.tenant, name}]; {
-			case !t.known:
-				look.unknown = append(look.unknown, name)
-			case t.schema != nil:
-				if look.schemas == nil {
-					look.schemas = make(map[string]hook.SchemaHash, 1)
-				}
-				look.schemas[name] = hook.SchemaHash(t.schema)
-			}
+			look.found(name, types[typeName{look.tenant, name}])
 		}
 	}
 	return nil
 }
+
+// lookUpTypesSQL finds types as knownType does, for pairs of a tenant and a name. The offset makes the planner look each
+// name up by the primary key.
+const lookUpTypesSQL = `
+	select n.tenant_id, n.name, t.schema_hash, t.shared from unnest($1::uuid[], $2::text[]) as n(tenant_id, name)
+	cross join lateral (
+		select t.schema_hash, t.shared from event_types t
+		where t.tenant_id = any(array[n.tenant_id, ` + sharedTenant + `]) and t.name = n.name and (t.tenant_id = n.tenant_id or t.shared)
+		order by t.shared limit 1 offset 0) t`

@@ -18,7 +18,7 @@ func TestEventTypes(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	tenant := hook.DefaultTenant()
-	types, _, err := f.EventTypes(t.Context(), tenant, hook.NamePage{Limit: 100, Bytes: 1 << 20})
+	types, _, err := f.EventTypes(t.Context(), tenant, hook.EventTypeFilter{}, hook.NamePage{Limit: 100, Bytes: 1 << 20})
 	require.NoError(t, err)
 	require.Empty(t, types, "the nine of the seed need no row")
 
@@ -37,7 +37,7 @@ func TestEventTypes(t *testing.T) {
 	require.False(t, created)
 	require.Equal(t, order.CreatedAt, changed.CreatedAt)
 
-	types, _, err = f.EventTypes(t.Context(), tenant, hook.NamePage{Limit: 100, Bytes: 1 << 20})
+	types, _, err = f.EventTypes(t.Context(), tenant, hook.EventTypeFilter{}, hook.NamePage{Limit: 100, Bytes: 1 << 20})
 	require.NoError(t, err)
 	require.Equal(t, []hook.EventType{account, {Name: "order.paid", Description: "Bezahlt", CreatedAt: order.CreatedAt}}, types)
 
@@ -82,7 +82,7 @@ func TestEventTypesArePaged(t *testing.T) {
 		{hook.NamePage{Limit: 7, Bytes: 1, After: "t5"}, "t6", false},
 		{hook.NamePage{Limit: 7, Bytes: 1, After: "t6"}, "", false},
 	} {
-		types, more, err := f.EventTypes(t.Context(), tenant, c.page)
+		types, more, err := f.EventTypes(t.Context(), tenant, hook.EventTypeFilter{}, c.page)
 		require.NoError(t, err)
 		var names []string
 		for _, one := range types {
@@ -150,7 +150,7 @@ func TestSchemas(t *testing.T) {
 	put(other, "order.paid", "")
 	for _, schema := range []string{text, changed, ""} {
 		own := put(tenant, "order.paid", schema)
-		types, _, err := f.EventTypes(t.Context(), tenant, hook.NamePage{Limit: 100, Bytes: 1 << 20})
+		types, _, err := f.EventTypes(t.Context(), tenant, hook.EventTypeFilter{}, hook.NamePage{Limit: 100, Bytes: 1 << 20})
 		require.NoError(t, err)
 		require.Equal(t, []hook.EventType{plain, own}, types)
 		var want map[string]hook.SchemaHash

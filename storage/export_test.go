@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"strings"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
 
@@ -71,6 +73,19 @@ func AllWebhooksPage(f hook.WebhookFilter, p hook.Page) []Statement {
 func TenantsPage(search hook.TenantSearch, p hook.Page) []Statement {
 	l := tenantsListing(search)
 	return l.statements(p)
+}
+
+// KnownType returns the statement that looks up a type.
+func KnownType() Statement {
+	sql := strings.NewReplacer("$1", "@tenant::uuid", "$2", "@name::text").Replace(`select t.schema_hash` + knownType)
+	return Statement{sql, pgx.StrictNamedArgs{"tenant": [16]byte{1}, "name": "order.n1"}}
+}
+
+// EventTypesPage returns the statement that reads a page of a tenant's event types.
+func EventTypesPage(tenant hook.TenantID, p hook.NamePage) Statement {
+	return Statement{eventTypesSQL, pgx.StrictNamedArgs{
+		"tenant_id": [16]byte(tenant), "after": p.After, "limit": p.Limit, "bytes": p.Bytes, "group": "", "deprecated": false,
+	}}
 }
 
 // Claim returns the statement that claims a page of the outbox.

@@ -211,9 +211,13 @@ func TestFindTenants(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	a, b := f.customer(t, "a"), f.customer(t, "é / b")
+	f.exec(t, `update tenants set publish_rate = 7 where id = $1`, [16]byte(a))
 	found, err := f.FindTenants(t.Context(), []string{"a", "a", a.String(), "é / b", b.String(), "default", "nobody", "ten_x", "*", "", "x\x00", hook.TenantID{1}.String()})
 	require.NoError(t, err)
-	require.Equal(t, map[string]hook.TenantID{"a": a, a.String(): a, "é / b": b, b.String(): b, "default": hook.DefaultTenant()}, found)
+	rate := 7
+	require.Equal(t, map[string]hook.NamedTenant{
+		"a": {ID: a, PublishRate: &rate}, a.String(): {ID: a, PublishRate: &rate}, "é / b": {ID: b}, b.String(): {ID: b}, "default": {ID: hook.DefaultTenant()},
+	}, found)
 	for _, none := range [][]string{nil, {"nobody"}, {"*"}} {
 		found, err = f.FindTenants(t.Context(), none)
 		require.NoError(t, err)

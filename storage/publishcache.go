@@ -29,6 +29,8 @@ type publishCache struct {
 	mu    sync.Mutex
 	keys  cacheMap[hook.KeyHash, hook.APIKey]
 	types cacheMap[typeName, hook.SchemaHash]
+	// rates are the tenants' own limits of events per second, nil for none (K7).
+	rates cacheMap[hook.TenantID, *int]
 	// tenants are the ids of tenants by how requests name them: by id or external id.
 	tenants cacheMap[string, hook.TenantID]
 	// fanOuts is how many deliveries the last event of a type, or message of a topic, had.
@@ -38,11 +40,15 @@ type publishCache struct {
 	excessive cacheMap[hook.TenantID, struct{}]
 }
 
-// typeName identifies one of a tenant's own event types.
+// typeName identifies one of a tenant's own event types, or a shared one.
 type typeName struct {
 	tenant hook.TenantID
 	name   string
 }
+
+// sharedType identifies a shared event type (K6). All tenants have one entry, so that many tenants need no more room than
+// one.
+func sharedType(name string) typeName { return typeName{name: name} }
 
 // topicName identifies what webhooks subscribe to.
 type topicName struct {
@@ -103,13 +109,25 @@ func (s *Store) CachedTenant(named string) (hook.TenantID, bool) {
 	return s.cache.tenants.get(named)
 }
 
-// CachedEventType returns the hash of the schema of one of the tenant's own types as the
+// CachedPublishRate returns the tenant's own limit of events per second as the last look-up found it, nil for none (K7).
+func (s *Store) CachedPublishRate(tenant hook.TenantID) (*int, bool) {
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	return s.cache.rates.get(tenant)
+}
+
+// CachedEventType returns the hash of the schema of one of the tenant's types, its own or a shared one, as the
 // last look-up found it, the zero value for none. A publish that relies on it must have the
 // hash among its preconditions.
 func (s *Store) CachedEventType(tenant hook.TenantID, name string) (hook.SchemaHash, bool) {
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
-	return s.cache.types.get(typeName{tenant, name})
+	if own, ok := s.cache.types.get(typeName{tenant, name}); ok {
+		return own, true
+	}
+	// The tenant may have a type of its own that is not cached. Then the precondition does not hold, unless both have the
+	// same schema.
+	return s.cache.types.get(sharedType(name))
 }
 
 func (m *publishCache) putKey(hash hook.KeyHash, k *hook.APIKey) {
@@ -138,12 +156,19 @@ func (m *publishCache) putType(t typeName, schema hook.SchemaHash) {
 	m.types.put(t, schema)
 }
 
+func (m *publishCache) putRate(tenant hook.TenantID, perSecond *int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rates.put(tenant, perSecond)
+}
+
 // forget drops the entries that a publication relied on, after they turned out to be stale.
 func (m *publishCache) forget(p *hook.Publication) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.keys.drop(p.Preconditions.Key)
 	m.types.drop(typeName{p.TenantID, p.Type})
+	m.types.drop(sharedType(p.Type))
 }
 
 // Weights of a publication in its statement.
@@ -182,7 +207,8 @@ func (m *publishCache) putFanOuts(list []*publishing) {
 }
 
 // preconditionsHold is the SQL condition that an event e's preconditions hold. A key of the event's tenant shows that
-// the tenant exists; for a platform key it is looked up (K3). The offsets make the planner look up
+// the tenant exists; for a platform key it is looked up (K3). The type is the one that the tenant knows by the name, its
+// own or the shared one (K6), as in knownType. The offsets make the planner look up
 // each key and type by its index instead of reading all of them.
 const preconditionsHold = `
 	(e.key is null or exists (
@@ -190,7 +216,11 @@ const preconditionsHold = `
 		where k.hash = e.key and (k.tenant_id = e.tenant_id or ` + platformKey + ` and exists (select from tenants t where t.id = e.tenant_id offset 0))
 			and k.revoked_at is null and (k.expires_at is null or k.expires_at > now()) offset 0))
 	and (not e.listed or exists (
-		select from event_types t where t.tenant_id = e.tenant_id and t.name = e.type and t.schema_hash is not distinct from e.schema offset 0))`
+		select from (
+			select t.schema_hash from event_types t
+			where t.tenant_id = any(array[e.tenant_id, ` + sharedTenant + `]) and t.name = e.type and (t.tenant_id = e.tenant_id or t.shared)
+			order by t.shared limit 1) t
+		where t.schema_hash is not distinct from e.schema offset 0))`
 
 // preconditionArgs turns the events' preconditions into arrays.
 func preconditionArgs(list []*publishing) (keys [][]byte, listed []bool, schemas [][]byte) {

@@ -49,6 +49,8 @@ type Limits struct {
 	EventTypes int
 	// Deliveries is how many deliveries one request may make.
 	Deliveries int
+	// Webhooks is how many webhooks a tenant may have, if it has no limit of its own (K7).
+	Webhooks int
 }
 
 // Store is the PostgreSQL store. It is safe for concurrent use.

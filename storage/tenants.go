@@ -110,9 +110,9 @@ func findTenant(ctx context.Context, q querier, name, lock string) (hook.Tenant,
 	return t, nil
 }
 
-// FindTenants returns the ids of the tenants with these ids or external ids, by the names as they are given. Names that no
+// FindTenants returns the tenants with these ids or external ids, by the names as they are given. Names that no
 // tenant has are left out. It is one look-up, however many names there are (K5).
-func (s *Store) FindTenants(ctx context.Context, names []string) (map[string]hook.TenantID, error) {
+func (s *Store) FindTenants(ctx context.Context, names []string) (map[string]hook.NamedTenant, error) {
 	var external, named []string
 	var ids [][16]byte
 	for _, name := range names {
@@ -126,21 +126,22 @@ func (s *Store) FindTenants(ctx context.Context, names []string) (map[string]hoo
 			external = append(external, name)
 		}
 	}
-	found := make(map[string]hook.TenantID, len(names))
+	found := make(map[string]hook.NamedTenant, len(names))
 	if len(external)+len(ids) == 0 {
 		return found, nil
 	}
 	// The offsets make the planner look each name up by its index.
 	rows, _ := s.pool.Query(ctx, `
-		select n.name, t.id from unnest($1::text[]) as n(name)
-		cross join lateral (select t.id from tenants t where t.external_id = n.name offset 0) t
+		select n.name, t.id, t.publish_rate from unnest($1::text[]) as n(name)
+		cross join lateral (select t.id, t.publish_rate from tenants t where t.external_id = n.name offset 0) t
 		union all
-		select n.name, t.id from unnest($2::uuid[], $3::text[]) as n(id, name)
-		cross join lateral (select t.id from tenants t where t.id = n.id offset 0) t`, external, ids, named)
+		select n.name, t.id, t.publish_rate from unnest($2::uuid[], $3::text[]) as n(id, name)
+		cross join lateral (select t.id, t.publish_rate from tenants t where t.id = n.id offset 0) t`, external, ids, named)
 	var name string
-	var id hook.TenantID
-	_, err := pgx.ForEachRow(rows, []any{&name, (*[16]byte)(&id)}, func() error {
-		found[name] = id
+	var t hook.NamedTenant
+	_, err := pgx.ForEachRow(rows, []any{&name, (*[16]byte)(&t.ID), &t.PublishRate}, func() error {
+		found[name] = t
+		t = hook.NamedTenant{} // the map keeps the rate
 		return nil
 	})
 	if err != nil {
@@ -151,7 +152,8 @@ func (s *Store) FindTenants(ctx context.Context, names []string) (map[string]hoo
 
 // UpdateTenant applies change to the tenant with an id or an external id and stores the result. An external id is
 // stored only if the tenant has none. change runs within the transaction and must do no I/O; its error is returned as
-// it is, and nothing is stored. If it changes nothing, nothing is written.
+// it is, and nothing is stored. If it changes nothing, nothing is written. It is over the limit if the tenant would have
+// more webhooks than it may have (K7).
 func (s *Store) UpdateTenant(ctx context.Context, name string, change func(*hook.Tenant) error) (t hook.Tenant, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		// Keys and webhooks of the tenant can be stored meanwhile.
@@ -161,6 +163,9 @@ func (s *Store) UpdateTenant(ctx context.Context, name string, change func(*hook
 		}
 		t = before
 		if err := change(&t); err != nil || t.Equal(&before) {
+			return err
+		}
+		if err := refuseBelow(ctx, tx, &before, &t); err != nil {
 			return err
 		}
 		t, err = oneTenant(ctx, tx, `
@@ -175,6 +180,7 @@ func (s *Store) UpdateTenant(ctx context.Context, name string, change func(*hook
 	if err != nil {
 		return hook.Tenant{}, mapErr(fmt.Errorf("update tenant: %w", err))
 	}
+	s.cache.putRate(t.ID, t.Limits.PublishRate)
 	return t, nil
 }
 

@@ -72,7 +72,7 @@ func TestTenantsAreApart(t *testing.T) {
 	keys, _, err := f.Keys(t.Context(), theirs, hook.RankTenant, p)
 	require.NoError(t, err)
 	require.Empty(t, keys)
-	types, _, err := f.EventTypes(t.Context(), theirs, hook.NamePage{Limit: 100, Bytes: 1 << 20})
+	types, _, err := f.EventTypes(t.Context(), theirs, hook.EventTypeFilter{}, hook.NamePage{Limit: 100, Bytes: 1 << 20})
 	require.NoError(t, err)
 	require.Empty(t, types)
 	foreign, err := f.Publish(t.Context(), hook.Publication{TenantID: theirs, Type: "user.created", Data: []byte("{}")})

@@ -49,7 +49,7 @@ type webhookRow struct {
 }
 
 // CreateWebhook stores a validated webhook and gives it its id and times. It is a conflict if there is a Momento
-// webhook of that cache and name.
+// webhook of that cache and name, and over the limit if the tenant has as many webhooks as it may have (K7).
 func (s *Store) CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook, error) {
 	prepare(&w)
 	if err := s.createWebhook(ctx, &w, func(pgx.Tx) error { return nil }); err != nil {
@@ -80,20 +80,30 @@ func (s *Store) createWebhook(ctx context.Context, w *hook.Webhook, before func(
 		if err := before(tx); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `
+		most, err := s.lockWebhooks(ctx, tx, w.TenantID)
+		if err != nil {
+			return err
+		}
+		args := row.args()
+		args["owner"], args["most"] = row.TenantID, most
+		tag, err := tx.Exec(ctx, `
 			insert into webhooks (id, tenant_id, profile, url, events, secret, headers, active, disabled_reason,
 				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at, cache, name, paused_at, trace_context,
 				previous_secrets, previous_until, single_value_until, signature_schemes)
-			values (@id, @tenant_id, @profile, @url, @events, @secret, @headers, @active, @disabled_reason,
+			select @id, @tenant_id, @profile, @url, @events, @secret, @headers, @active, @disabled_reason,
 				@description, @timeout_ms, @rate_limit, @max_attempts, @health, @created_at, @updated_at, @cache, @name,
-				@paused_at, @trace_context, @previous_secrets, @previous_until, @single_value_until, @signature_schemes)`, row.args())
+				@paused_at, @trace_context, @previous_secrets, @previous_until, @single_value_until, @signature_schemes
+			where @most::int = 0 or (select count(*) from webhooks where tenant_id = @owner::uuid) < @most::int`, args)
 		if err != nil {
 			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return tooManyWebhooks(ctx, tx, w.TenantID, most)
 		}
 		if err := s.ensureSigningKey(ctx, tx, w); err != nil {
 			return err
 		}
-		if err := subscribe(ctx, tx, *w); err != nil {
+		if err := subscribe(ctx, tx, w); err != nil {
 			return err
 		}
 		return auditWebhook(ctx, tx, hook.AuditWebhookCreated, nil, w)
@@ -101,6 +111,7 @@ func (s *Store) createWebhook(ctx context.Context, w *hook.Webhook, before func(
 	if err != nil {
 		return mapErr(fmt.Errorf("insert webhook: %w", err))
 	}
+	w.Listed = nil
 	return nil
 }
 
@@ -218,6 +229,7 @@ func (s *Store) UpdateWebhook(ctx context.Context, tenant hook.TenantID, id hook
 	if err != nil {
 		return hook.Webhook{}, mapErr(fmt.Errorf("update webhook %s: %w", id, err))
 	}
+	w.Listed = nil
 	if w.Version != before.Version {
 		s.awaitSenders(ctx, id, w.Generation != before.Generation)
 	}
@@ -272,7 +284,7 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, w, before *hook.Webhook,
 		if _, err := tx.Exec(ctx, `delete from subscriptions where webhook_id = $1`, [16]byte(w.ID)); err != nil {
 			return err
 		}
-		if err := subscribe(ctx, tx, *w); err != nil {
+		if err := subscribe(ctx, tx, w); err != nil {
 			return err
 		}
 	}
@@ -303,13 +315,6 @@ func (s *Store) DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook
 	}
 	s.awaitSenders(ctx, id, true)
 	return nil
-}
-
-func subscribe(ctx context.Context, tx pgx.Tx, w hook.Webhook) error {
-	_, err := tx.Exec(ctx, `
-		insert into subscriptions (tenant_id, cache, pattern, webhook_id) select $1, $4, pattern, $3 from unnest($2::text[]) as pattern`,
-		[16]byte(w.TenantID), w.Events, [16]byte(w.ID), w.Cache)
-	return err
 }
 
 func (r *webhookRow) args() pgx.StrictNamedArgs {

@@ -668,6 +668,24 @@ func (e SearchDeliveriesParamsUndelivered) Valid() bool {
 	}
 }
 
+// Defines values for ListEventTypesParamsDeprecated.
+const (
+	ListEventTypesParamsDeprecatedFalse ListEventTypesParamsDeprecated = "false"
+	ListEventTypesParamsDeprecatedTrue  ListEventTypesParamsDeprecated = "true"
+)
+
+// Valid indicates whether the value is a known member of the ListEventTypesParamsDeprecated enum.
+func (e ListEventTypesParamsDeprecated) Valid() bool {
+	switch e {
+	case ListEventTypesParamsDeprecatedFalse:
+		return true
+	case ListEventTypesParamsDeprecatedTrue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListTenantsParamsStatus.
 const (
 	ListTenantsParamsStatusActive    ListTenantsParamsStatus = "active"
@@ -2393,7 +2411,7 @@ type EventList struct {
 
 // EventType defines model for EventType.
 type EventType struct {
-	// BuiltIn Whether every account has this event type.
+	// BuiltIn Whether it belongs to the service itself, so that nobody can change it.
 	//
 	// Example: true
 	BuiltIn bool `json:"built_in"`
@@ -2402,6 +2420,11 @@ type EventType struct {
 	//
 	// Example: 2026-01-15T12:00:00Z
 	CreatedAt *time.Time `json:"created_at,omitempty"`
+
+	// Deprecated Whether to leave it out where people choose event types. It works as before.
+	//
+	// Example: false
+	Deprecated bool `json:"deprecated"`
 
 	// Description What such an event means.
 	//
@@ -2413,6 +2436,11 @@ type EventType struct {
 	// Example: {"email":"john@example.com","id":"user_123","name":"John Doe","status":"active"}
 	Example interface{} `json:"example,omitempty"`
 
+	// Group The name under which to show it together with others; absent if it has none.
+	//
+	// Example: users
+	Group *string `json:"group,omitempty"`
+
 	// Name What events name it by.
 	//
 	// Example: user.created
@@ -2422,11 +2450,16 @@ type EventType struct {
 	//
 	// Example: {"properties":{"email":{"format":"email","type":"string"},"id":{"minLength":1,"type":"string"}},"required":["id"],"type":"object"}
 	Schema interface{} `json:"schema,omitempty"`
+
+	// Shared Whether all accounts have it: it is built in, or was put for all of them. Only a platform key that names no account can change it.
+	//
+	// Example: true
+	Shared bool `json:"shared"`
 }
 
 // EventTypeList defines model for EventTypeList.
 type EventTypeList struct {
-	// EventTypes Built-in event types first, then your own by name.
+	// EventTypes Built-in event types first, then shared ones and your own by name.
 	EventTypes []EventType `json:"event_types"`
 
 	// NextCursor Cursor of the remaining entries; absent if there are none.
@@ -2537,7 +2570,7 @@ type NotDeliveredReason string
 
 // Problem defines model for Problem.
 type Problem struct {
-	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
+	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), EVENT_TYPE_SHARED (409: all accounts share the event type), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
 	//
 	// Example: INVALID_ARGUMENT
 	Code string `json:"code"`
@@ -2673,10 +2706,20 @@ type PublishedEvents struct {
 
 // PutEventTypeRequest defines model for PutEventTypeRequest.
 type PutEventTypeRequest struct {
+	// Deprecated Whether to leave it out where people choose event types. It works as before. Default: as it is; for a new one false.
+	//
+	// Example: false
+	Deprecated *bool `json:"deprecated,omitempty"`
+
 	// Description The meaning of such an event. Default: the present description.
 	//
 	// Example: An invoice was paid
 	Description *string `json:"description,omitempty"`
+
+	// Group The name under which to show it together with others. Default: the present group. An empty one takes it out of its group.
+	//
+	// Example: billing
+	Group *string `json:"group,omitempty"`
 
 	// Schema A JSON Schema (2020-12) of at most 32 KiB, an object or a boolean, that data must meet from now on. References to other documents are not fetched. Absent or null: any data is accepted.
 	//
@@ -3840,7 +3883,16 @@ type ListEventTypesParams struct {
 
 	// Cursor next_cursor of the previous page. Absent: the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Group Only event types of this group.
+	Group *string `form:"group,omitempty" json:"group,omitempty"`
+
+	// Deprecated Only those that are deprecated, or only the others.
+	Deprecated *ListEventTypesParamsDeprecated `form:"deprecated,omitempty" json:"deprecated,omitempty"`
 }
+
+// ListEventTypesParamsDeprecated defines parameters for ListEventTypes.
+type ListEventTypesParamsDeprecated string
 
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
@@ -4327,14 +4379,21 @@ type ClientInterface interface {
 
 	// ListEventTypes List event types
 	//
-	// The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then your own by name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to webhooks that name them; patterns don't match them, and clients can't publish them. A list over 4 MiB is split; next_cursor leads to the rest.
+	// The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then those that all accounts share and your own by name. An event type of your own stands in place of a shared one of the same name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to webhooks that name them; patterns don't match them, and clients can't publish them. A list over 4 MiB is split; next_cursor leads to the rest.
 	//
 	// Corresponds with GET /v1/event-types (the `ListEventTypes` operationId).
 	ListEventTypes(ctx context.Context, params *ListEventTypesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DeleteEventType Delete an event type
+	//
+	// Takes an event type out of the catalogue, unless a webhook subscribes to it by name (409); a pattern such as user.* is no obstacle. Events of the type stay. A platform key that names no account deletes a shared event type, to which then no account's webhook may subscribe. An account can't delete a shared one (409 EVENT_TYPE_SHARED), but one of its own in any case that stands in place of a shared one.
+	//
+	// Corresponds with DELETE /v1/event-types/{name} (the `DeleteEventType` operationId).
+	DeleteEventType(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// PutEventTypeWithBody Add or describe an event type
 	//
-	// 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
+	// 201 if the type is new, 200 if it existed. A missing description, group or deprecated keeps the old one; the schema is replaced, and a missing schema removes the old one. A platform key that names no account puts the type for all accounts: it is then shared, and no account can change it (409 EVENT_TYPE_SHARED). An event type that an account had before under that name stays the account's own, and stands in place of the shared one; one that is the same is deleted. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4343,7 +4402,7 @@ type ClientInterface interface {
 
 	// PutEventType Add or describe an event type
 	//
-	// 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
+	// 201 if the type is new, 200 if it existed. A missing description, group or deprecated keeps the old one; the schema is replaced, and a missing schema removes the old one. A platform key that names no account puts the type for all accounts: it is then shared, and no account can change it (409 EVENT_TYPE_SHARED). An event type that an account had before under that name stays the account's own, and stands in place of the shared one; one that is the same is deleted. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -5174,7 +5233,7 @@ func (c *Client) RetryDelivery(ctx context.Context, id string, reqEditors ...Req
 
 // ListEventTypes List event types
 //
-// The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then your own by name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to webhooks that name them; patterns don't match them, and clients can't publish them. A list over 4 MiB is split; next_cursor leads to the rest.
+// The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then those that all accounts share and your own by name. An event type of your own stands in place of a shared one of the same name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to webhooks that name them; patterns don't match them, and clients can't publish them. A list over 4 MiB is split; next_cursor leads to the rest.
 //
 // Corresponds with GET /v1/event-types (the `ListEventTypes` operationId).
 func (c *Client) ListEventTypes(ctx context.Context, params *ListEventTypesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5189,9 +5248,26 @@ func (c *Client) ListEventTypes(ctx context.Context, params *ListEventTypesParam
 	return c.Client.Do(req)
 }
 
+// DeleteEventType Delete an event type
+//
+// Takes an event type out of the catalogue, unless a webhook subscribes to it by name (409); a pattern such as user.* is no obstacle. Events of the type stay. A platform key that names no account deletes a shared event type, to which then no account's webhook may subscribe. An account can't delete a shared one (409 EVENT_TYPE_SHARED), but one of its own in any case that stands in place of a shared one.
+//
+// Corresponds with DELETE /v1/event-types/{name} (the `DeleteEventType` operationId).
+func (c *Client) DeleteEventType(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteEventTypeRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // PutEventTypeWithBody Add or describe an event type
 //
-// 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
+// 201 if the type is new, 200 if it existed. A missing description, group or deprecated keeps the old one; the schema is replaced, and a missing schema removes the old one. A platform key that names no account puts the type for all accounts: it is then shared, and no account can change it (409 EVENT_TYPE_SHARED). An event type that an account had before under that name stays the account's own, and stands in place of the shared one; one that is the same is deleted. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5210,7 +5286,7 @@ func (c *Client) PutEventTypeWithBody(ctx context.Context, name string, contentT
 
 // PutEventType Add or describe an event type
 //
-// 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
+// 201 if the type is new, 200 if it existed. A missing description, group or deprecated keeps the old one; the schema is replaced, and a missing schema removes the old one. A platform key that names no account puts the type for all accounts: it is then shared, and no account can change it (409 EVENT_TYPE_SHARED). An event type that an account had before under that name stays the account's own, and stands in place of the shared one; one that is the same is deleted. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -7431,6 +7507,30 @@ func NewListEventTypesRequest(server string, params *ListEventTypesParams) (*htt
 
 		}
 
+		if params.Group != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "group", *params.Group, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Deprecated != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "deprecated", *params.Deprecated, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -7438,6 +7538,40 @@ func NewListEventTypesRequest(server string, params *ListEventTypesParams) (*htt
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDeleteEventTypeRequest constructs an http.Request for the DeleteEventType method
+func NewDeleteEventTypeRequest(server string, name string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/event-types/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -9676,16 +9810,25 @@ type ClientWithResponsesInterface interface {
 
 	// ListEventTypesWithResponse List event types
 	//
-	// The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then your own by name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to webhooks that name them; patterns don't match them, and clients can't publish them. A list over 4 MiB is split; next_cursor leads to the rest.
+	// The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then those that all accounts share and your own by name. An event type of your own stands in place of a shared one of the same name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to webhooks that name them; patterns don't match them, and clients can't publish them. A list over 4 MiB is split; next_cursor leads to the rest.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/event-types (the `ListEventTypes` operationId).
 	ListEventTypesWithResponse(ctx context.Context, params *ListEventTypesParams, reqEditors ...RequestEditorFn) (*ListEventTypesResponse, error)
 
+	// DeleteEventTypeWithResponse Delete an event type
+	//
+	// Takes an event type out of the catalogue, unless a webhook subscribes to it by name (409); a pattern such as user.* is no obstacle. Events of the type stay. A platform key that names no account deletes a shared event type, to which then no account's webhook may subscribe. An account can't delete a shared one (409 EVENT_TYPE_SHARED), but one of its own in any case that stands in place of a shared one.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/event-types/{name} (the `DeleteEventType` operationId).
+	DeleteEventTypeWithResponse(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*DeleteEventTypeResponse, error)
+
 	// PutEventTypeWithBodyWithResponse Add or describe an event type
 	//
-	// 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
+	// 201 if the type is new, 200 if it existed. A missing description, group or deprecated keeps the old one; the schema is replaced, and a missing schema removes the old one. A platform key that names no account puts the type for all accounts: it is then shared, and no account can change it (409 EVENT_TYPE_SHARED). An event type that an account had before under that name stays the account's own, and stands in place of the shared one; one that is the same is deleted. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9694,7 +9837,7 @@ type ClientWithResponsesInterface interface {
 
 	// PutEventTypeWithResponse Add or describe an event type
 	//
-	// 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
+	// 201 if the type is new, 200 if it existed. A missing description, group or deprecated keeps the old one; the schema is replaced, and a missing schema removes the old one. A platform key that names no account puts the type for all accounts: it is then shared, and no account can change it (409 EVENT_TYPE_SHARED). An event type that an account had before under that name stays the account's own, and stands in place of the shared one; one that is the same is deleted. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11044,6 +11187,47 @@ func (r ListEventTypesResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListEventTypesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteEventTypeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r DeleteEventTypeResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteEventTypeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteEventTypeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteEventTypeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteEventTypeResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13139,7 +13323,7 @@ func (c *ClientWithResponses) RetryDeliveryWithResponse(ctx context.Context, id 
 
 // ListEventTypesWithResponse List event types
 //
-// The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then your own by name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to webhooks that name them; patterns don't match them, and clients can't publish them. A list over 4 MiB is split; next_cursor leads to the rest.
+// The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then those that all accounts share and your own by name. An event type of your own stands in place of a shared one of the same name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to webhooks that name them; patterns don't match them, and clients can't publish them. A list over 4 MiB is split; next_cursor leads to the rest.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13152,9 +13336,24 @@ func (c *ClientWithResponses) ListEventTypesWithResponse(ctx context.Context, pa
 	return ParseListEventTypesResponse(rsp)
 }
 
+// DeleteEventTypeWithResponse Delete an event type
+//
+// Takes an event type out of the catalogue, unless a webhook subscribes to it by name (409); a pattern such as user.* is no obstacle. Events of the type stay. A platform key that names no account deletes a shared event type, to which then no account's webhook may subscribe. An account can't delete a shared one (409 EVENT_TYPE_SHARED), but one of its own in any case that stands in place of a shared one.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/event-types/{name} (the `DeleteEventType` operationId).
+func (c *ClientWithResponses) DeleteEventTypeWithResponse(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*DeleteEventTypeResponse, error) {
+	rsp, err := c.DeleteEventType(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteEventTypeResponse(rsp)
+}
+
 // PutEventTypeWithBodyWithResponse Add or describe an event type
 //
-// 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
+// 201 if the type is new, 200 if it existed. A missing description, group or deprecated keeps the old one; the schema is replaced, and a missing schema removes the old one. A platform key that names no account puts the type for all accounts: it is then shared, and no account can change it (409 EVENT_TYPE_SHARED). An event type that an account had before under that name stays the account's own, and stands in place of the shared one; one that is the same is deleted. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13169,7 +13368,7 @@ func (c *ClientWithResponses) PutEventTypeWithBodyWithResponse(ctx context.Conte
 
 // PutEventTypeWithResponse Add or describe an event type
 //
-// 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
+// 201 if the type is new, 200 if it existed. A missing description, group or deprecated keeps the old one; the schema is replaced, and a missing schema removes the old one. A platform key that names no account puts the type for all accounts: it is then shared, and no account can change it (409 EVENT_TYPE_SHARED). An event type that an account had before under that name stays the account's own, and stands in place of the shared one; one that is the same is deleted. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14550,6 +14749,35 @@ func ParseListEventTypesResponse(rsp *http.Response) (*ListEventTypesResponse, e
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteEventTypeResponse parses an HTTP response from a DeleteEventTypeWithResponse call
+func ParseDeleteEventTypeResponse(rsp *http.Response) (*DeleteEventTypeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteEventTypeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -87,7 +87,7 @@ func (a *App) build(ctx context.Context) error {
 	}
 	if a.store, err = storage.Open(ctx, storage.Config{
 		URL: o.Config.DatabaseURL.Reveal(), DirectURL: o.Config.DirectURL.Reveal(), Box: box, Metrics: a.metrics,
-		Limits: storage.Limits{EventTypes: o.Config.MaxTypes, Deliveries: o.Config.MaxMade},
+		Limits: storage.Limits{EventTypes: o.Config.MaxTypes, Deliveries: o.Config.MaxMade, Webhooks: o.Config.MaxHooks},
 		Owner:  func() hook.ProcessID { return a.owner.Current() },
 	}); err != nil {
 		return err
@@ -236,7 +236,7 @@ func (a *App) buildAPI() error {
 		Config: api.Config{
 			Version: api.Version, MaxBody: c.MaxBody, AllowHTTP: c.AllowHTTP, NoAuth: c.Auth == "none", TemporalUI: ui,
 			KeyRateLimit: c.KeyRate, MaxPolls: c.MaxPolls, TenantRateLimit: c.TenantRate, TenantMaxPolls: c.TenantPoll,
-			MaxKeys: c.MaxKeys, PublicURL: c.PublicURL, AllowOwnURL: c.AllowOwn, Memory: memoryLimit(),
+			MaxKeys: c.MaxKeys, PublishRate: c.MaxPublish, PublicURL: c.PublicURL, AllowOwnURL: c.AllowOwn, Memory: memoryLimit(),
 		},
 		Checks:  map[string]api.Check{"database": a.store.Ping, "migrations": a.store.Ready, "admin_key": a.adminKeyWorks},
 		Reports: reports,

@@ -16,6 +16,7 @@ import (
 type Commands struct {
 	Webhooks   webhooksCommand   `cmd:"" group:"api" help:"List, create, change, test and delete webhooks; show their deliveries."`
 	Events     eventsCommand     `cmd:"" group:"api" help:"Publish events; list them; show who got one."`
+	EventTypes eventTypesCommand `cmd:"" name:"event-types" group:"api" help:"List, show, add, change and delete event types."`
 	Deliveries deliveriesCommand `cmd:"" group:"api" help:"List and show deliveries; send one again; find out why a signature does not verify."`
 	Replays    replaysCommand    `cmd:"" group:"api" help:"Show, pause, resume and cancel replays."`
 	Audit      auditCommand      `cmd:"" group:"api" help:"List who has changed what."`

@@ -13,8 +13,11 @@ import (
 func TestCompletion(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		"":                           "audit completion deliveries events listen replays usage verify webhooks",
+		"":                           "audit completion deliveries event-types events listen replays usage verify webhooks",
 		"we":                         "webhooks",
+		"event-types ":               "delete get list put",
+		"event-types list --group=":  "",
+		"event-types put --dep":      "--deprecated",
 		"webhooks ":                  "create delete deliveries get list replay test update",
 		"webhooks de":                "delete deliveries",
 		"webhooks list --pro":        "--profile",

@@ -44,6 +44,8 @@ type API struct {
 	MaxPolls   int           `name:"max-polls" default:"10000" help:"Long polls and streams of topics that one API key may have open in one process. Further ones are answered with 429. 0 means no limit."`
 	TenantRate int           `name:"tenant-rate-limit" default:"0" help:"Like --key-rate-limit, for all API keys of a tenant together. 0 means five times --key-rate-limit."`
 	TenantPoll int           `name:"tenant-max-polls" default:"0" help:"Like --max-polls, for all API keys of a tenant together. 0 means five times --max-polls."`
+	MaxHooks   int           `name:"tenant-max-webhooks" default:"0" help:"Webhooks that a tenant may have, on all surfaces together, unless it has a limit of its own (max_webhooks). One more is refused with 422. 0 means no limit."`
+	MaxPublish int           `name:"tenant-publish-rate" default:"0" help:"Events per second that a tenant may publish to one process, and how many of them at once, unless it has a limit of its own (publish_rate). Further events are answered with 429, in a batch each in its place. 0 means no limit."`
 	MaxKeys    int           `name:"max-keys" default:"100" help:"API keys that a tenant may have at once, without revoked and expired ones. One more is refused with 422."`
 	PublicURL  string        `name:"public-url" placeholder:"URL" help:"URL at which users call the API. Webhooks cannot have this host as their destination, whatever the path, because a delivery that publishes an event would cause another delivery."`
 	AllowOwn   bool          `name:"allow-own-url" help:"Allow --public-url as a destination of webhooks."`
@@ -166,6 +168,12 @@ func (a *API) validate() error {
 	}
 	if a.TenantPoll < 0 {
 		errs = append(errs, fmt.Errorf("--tenant-max-polls %d: want 0 or more", a.TenantPoll))
+	}
+	if a.MaxHooks < 0 || a.MaxHooks > hook.MaxTenantLimit {
+		errs = append(errs, fmt.Errorf("--tenant-max-webhooks %d: want 0 to %d", a.MaxHooks, hook.MaxTenantLimit))
+	}
+	if a.MaxPublish < 0 || a.MaxPublish > hook.MaxTenantLimit {
+		errs = append(errs, fmt.Errorf("--tenant-publish-rate %d: want 0 to %d", a.MaxPublish, hook.MaxTenantLimit))
 	}
 	if a.MaxKeys < 1 {
 		errs = append(errs, fmt.Errorf("--max-keys %d: want at least 1", a.MaxKeys))

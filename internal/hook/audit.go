@@ -21,6 +21,7 @@ const (
 	AuditTopicTokenCreated  AuditAction = "topic_token.created" //nolint:gosec // no credential
 	AuditEventTypeCreated   AuditAction = "event_type.created"
 	AuditEventTypeUpdated   AuditAction = "event_type.updated"
+	AuditEventTypeDeleted   AuditAction = "event_type.deleted"
 	AuditWebhookCreated     AuditAction = "webhook.created"
 	AuditWebhookUpdated     AuditAction = "webhook.updated"
 	AuditWebhookDeleted     AuditAction = "webhook.deleted"

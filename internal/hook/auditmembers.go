@@ -99,7 +99,13 @@ func (k *APIKey) AuditTarget() AuditTarget {
 
 // AuditMembers returns the event type's members for the audit log.
 func (t *EventType) AuditMembers() []AuditMember {
-	list := []AuditMember{{Name: "description", Value: t.Description}}
+	list := []AuditMember{{Name: "description", Value: t.Description}, {Name: "group", Value: t.Group}}
+	if t.Deprecated {
+		list = append(list, AuditMember{Name: "deprecated", Value: true})
+	}
+	if t.Shared {
+		list = append(list, AuditMember{Name: "shared", Value: true})
+	}
 	if t.Schema != nil {
 		list = append(list, AuditMember{Name: "schema", Value: json.RawMessage(t.Schema)})
 	}

@@ -20,4 +20,7 @@ type Authentication struct {
 	// Schemas reports whether the tenant, the named one if there is one, had an event type with a schema at the time of
 	// the look-up. If it had none, published data need not be validated.
 	Schemas bool
+	// PublishRate is the tenant's own limit of events per second (K7), that of the named tenant if there is one; nil if it
+	// has none.
+	PublishRate *int
 }

@@ -19,6 +19,7 @@ const (
 	KindNoTenant      Kind = "no_tenant" // the tenant that the request names does not exist (K3)
 	KindConflict      Kind = "conflict"
 	KindPrecondition  Kind = "precondition" // the resource is not in a state that allows it
+	KindShared        Kind = "shared"       // all tenants share it, so no tenant may change it (K6)
 	KindUnauthorized  Kind = "unauthorized"
 	KindForbidden     Kind = "forbidden"
 	KindTooLarge      Kind = "too_large"
@@ -29,6 +30,14 @@ const (
 	KindUnavailable   Kind = "unavailable" // the store or Temporal is unavailable; try again
 	KindInternal      Kind = "internal"
 )
+
+// Kinds lists every kind.
+func Kinds() []Kind {
+	return []Kind{
+		KindInvalid, KindUnprocessable, KindNotFound, KindNoTenant, KindConflict, KindPrecondition, KindShared, KindUnauthorized, KindForbidden,
+		KindTooLarge, KindMediaType, KindRateLimited, KindLimit, KindLoop, KindUnavailable, KindInternal,
+	}
+}
 
 // Error is the one error type of the domain. Message and Violations are for the client. Err is for the log and never
 // leaves the process. An error of any other type is internal.

@@ -10,8 +10,15 @@ import (
 type EventType struct {
 	Name        string
 	Description string
+	// Group is the name under which pickers show the type together with others; empty for none.
+	Group string
 	// BuiltIn marks the nine types of S7 and the operational types, which every tenant has.
 	BuiltIn bool
+	// Shared marks the types that every tenant has: the built-in ones, and those that a platform key has put for all
+	// tenants (K6).
+	Shared bool
+	// Deprecated hides the type from pickers. It works as before.
+	Deprecated bool
 	// Schema is the JSON Schema for the data, as canonical JSON; nil allows any data.
 	Schema []byte
 	// Example is data that conforms to Schema, as canonical JSON; nil if none was found.
@@ -22,9 +29,26 @@ type EventType struct {
 // NewEventType is an event type that a client creates or changes.
 type NewEventType struct {
 	Name string
-	// Description is nil if it was not given.
-	Description     *string
-	Schema, Example []byte
+	// Description, Group and Deprecated are nil if they were not given. An empty group takes the type out of its group.
+	Description, Group *string
+	Deprecated         *bool
+	Schema, Example    []byte
+	// Shared puts the type for all tenants (K6). It is then put for the tenant "default".
+	Shared bool
+}
+
+// MaxGroup bounds the name of a group of event types, in characters.
+const MaxGroup = 64
+
+// EventTypeFilter narrows a list of event types. Zero values do not narrow it.
+type EventTypeFilter struct {
+	Group      string
+	Deprecated *bool
+}
+
+// Has reports whether the filter lets an event type through.
+func (f *EventTypeFilter) Has(t *EventType) bool {
+	return (f.Group == "" || t.Group == f.Group) && (f.Deprecated == nil || t.Deprecated == *f.Deprecated)
 }
 
 // SchemaHash is the SHA-256 of a schema.
@@ -50,7 +74,7 @@ func BuiltInEventTypes() []EventType {
 		{Name: "payment.failed", Description: "Payment failed"},
 	}
 	for i := range types {
-		types[i].BuiltIn = true
+		types[i].BuiltIn, types[i].Shared = true, true
 	}
 	return types
 }

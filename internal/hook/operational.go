@@ -15,9 +15,9 @@ const (
 // other customers. They are not recursive either: the failed delivery of an operational event publishes no event.
 func OperationalEventTypes() []EventType {
 	return []EventType{
-		{Name: TypeWebhookDisabled, BuiltIn: true, Description: "A webhook was disabled because its endpoint answered 410, has only failed for 5 days, or failed a delivery for good"},
-		{Name: TypeWebhookRecovered, BuiltIn: true, Description: "A webhook that had failed a delivery for good has answered with success again"},
-		{Name: TypeDeliveryFailed, BuiltIn: true, Description: "A delivery failed for good: no attempt is to come"},
+		{Name: TypeWebhookDisabled, BuiltIn: true, Shared: true, Description: "A webhook was disabled because its endpoint answered 410, has only failed for 5 days, or failed a delivery for good"},
+		{Name: TypeWebhookRecovered, BuiltIn: true, Shared: true, Description: "A webhook that had failed a delivery for good has answered with success again"},
+		{Name: TypeDeliveryFailed, BuiltIn: true, Shared: true, Description: "A delivery failed for good: no attempt is to come"},
 	}
 }
 

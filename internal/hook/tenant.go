@@ -77,8 +77,10 @@ const (
 	maxMetadata      = 50
 	maxMetadataKey   = 64
 	maxMetadataValue = 1000
-	maxTenantLimit   = 1_000_000
 )
+
+// MaxTenantLimit is the largest value of a tenant's limits.
+const MaxTenantLimit = 1_000_000
 
 // tenantPrefix is the beginning of every tenant's id, and of no external id: so a name is one or the other.
 const tenantPrefix = prefixTenant + "_"
@@ -142,8 +144,8 @@ func (t *Tenant) Validate() error {
 		location string
 		limit    *int
 	}{{"body.limits.max_webhooks", t.Limits.MaxWebhooks}, {"body.limits.publish_rate", t.Limits.PublishRate}} {
-		if l.limit != nil && (*l.limit < 0 || *l.limit > maxTenantLimit) {
-			v.add(l.location, *l.limit, "must be 0 (no limit) to %d", maxTenantLimit)
+		if l.limit != nil && (*l.limit < 0 || *l.limit > MaxTenantLimit) {
+			v.add(l.location, *l.limit, "must be 0 (no limit) to %d", MaxTenantLimit)
 		}
 	}
 	return v.err()
@@ -163,4 +165,11 @@ func (t *Tenant) validateMetadata(v *violations) {
 			v.add(location, nil, "must be at most %d characters without control characters", maxMetadataValue)
 		}
 	}
+}
+
+// NamedTenant is what a publish needs to know of a tenant that it names.
+type NamedTenant struct {
+	ID TenantID
+	// PublishRate is the tenant's own limit of events per second; nil is the process's limit (K7).
+	PublishRate *int
 }

@@ -87,6 +87,9 @@ type Webhook struct {
 	// they are topics, for momento one topic.
 	Events []string
 	Secret Secret
+	// Listed are those of the new Events that were found in the catalogue. The store refuses a change of the events if
+	// one of them has been deleted since (K6). It does not keep them.
+	Listed []string
 	// Previous are secrets that were rotated out and may still be valid, newest first (S6).
 	Previous []PreviousSecret
 	// Schemes are the Standard Webhooks signatures that requests carry; only standard has them.

@@ -17,6 +17,7 @@ type acceptMetrics struct {
 	deliveries                                        prometheus.Counter
 	took                                              prometheus.Histogram
 	ended                                             series[hook.DeliveryState, prometheus.Counter]
+	rejected                                          series[hook.Kind, prometheus.Counter]
 	opened, closed                                    prometheus.Counter
 	groups                                            series[measure.Group, groupMetrics]
 }
@@ -27,6 +28,7 @@ type groupMetrics struct{ rows, wait, duration prometheus.Observer }
 func (r *registry) acceptMetrics() acceptMetrics {
 	published := r.counters("events", "published_total", "Events published, by outcome: accepted is stored, duplicate was stored before, refused has the idempotency key of an event with another content, failed could not be stored, operational was published by Grapnel itself.", "outcome")
 	ended := r.counters("deliveries", "ended_total", "Deliveries that have reached a final state, without tests.", "state")
+	rejected := r.counters("events", "refused_total", "Publishes that the API refused, by reason: events, and 1 for a request that was refused as a whole. rate_limited is above a tenant's publish_rate or a limit of requests.", "reason")
 	breakers := r.counters("breakers", "changes_total", "Circuit breakers opened, or closed because a probe was answered.", "to")
 	return acceptMetrics{
 		accepted: published.WithLabelValues("accepted"), duplicate: published.WithLabelValues("duplicate"),
@@ -35,8 +37,9 @@ func (r *registry) acceptMetrics() acceptMetrics {
 		deliveries:  r.counter("deliveries", "accepted_total", "Deliveries made of accepted events."),
 		took: r.histogram("events", "accept_duration_seconds", "Time until the events of one request were durable.",
 			[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}),
-		ended:  newSeries(finalStates(), func(state string) prometheus.Counter { return ended.WithLabelValues(state) }),
-		opened: breakers.WithLabelValues("open"), closed: breakers.WithLabelValues("closed"),
+		ended:    newSeries(finalStates(), func(state string) prometheus.Counter { return ended.WithLabelValues(state) }),
+		rejected: newSeries(refusals(), func(reason string) prometheus.Counter { return rejected.WithLabelValues(reason) }),
+		opened:   breakers.WithLabelValues("open"), closed: breakers.WithLabelValues("closed"),
 		groups: r.groupSeries(),
 	}
 }
@@ -57,6 +60,11 @@ func finalStates() []hook.DeliveryState {
 	})
 }
 
+// refusals lists the kinds of errors that are the client's fault, or the limit's.
+func refusals() []hook.Kind {
+	return slices.DeleteFunc(hook.Kinds(), func(k hook.Kind) bool { return k == hook.KindUnavailable || k == hook.KindInternal })
+}
+
 func groupBuckets() []float64 {
 	return []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 10}
 }
@@ -74,6 +82,13 @@ func (m *Metrics) Published(p measure.Published) {
 	m.accept.operational.Add(float64(p.Operational))
 	if p.Operational == 0 { // operational events are stored with the change that they report, and take no time of their own
 		m.accept.took.Observe(p.Took.Seconds())
+	}
+}
+
+// Refused counts publishes that the API refused for a reason.
+func (m *Metrics) Refused(reason hook.Kind, events int) {
+	if m != nil {
+		m.accept.rejected.of(reason).Add(float64(events))
 	}
 }
 

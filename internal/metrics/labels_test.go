@@ -34,6 +34,13 @@ func TestEveryLabelValueIsThereFromTheStart(t *testing.T) {
 			requireLines(t, text, line)
 		}
 	}
+	for _, kind := range hook.Kinds() {
+		if line := fmt.Sprintf(`grapnel_events_refused_total{reason=%q} 0`, kind); kind == hook.KindUnavailable || kind == hook.KindInternal {
+			require.NotContains(t, text, line)
+		} else {
+			requireLines(t, text, line)
+		}
+	}
 	for _, profile := range hook.Profiles() {
 		requireLines(t, text, fmt.Sprintf(`grapnel_attempts_duration_seconds_count{profile=%q} 0`, profile))
 		for _, outcome := range hook.OutcomeClasses() {
@@ -51,12 +58,14 @@ func TestUnknownLabelValuesAreCountedAsSuch(t *testing.T) {
 	m.Started("somebody else", 1, errors.New("no"))
 	m.Grouped("something", 5, 0, 0)
 	m.Ended(hook.StatePending, 2)
+	m.Refused(hook.KindInternal, 4)
 	m.Attempted(job("profile of tomorrow", time.Now()), &hook.Attempt{Number: 1, StatusCode: 200, StartedAt: time.Now()})
 	m.Attempted(job(hook.ProfileStandard, time.Now()), &hook.Attempt{Number: 2, Class: "class of tomorrow", StartedAt: time.Now()})
 	_, text := scrape(t, m, "/metrics")
 	requireLines(t, text,
 		`grapnel_workflows_events_total{by="unknown"} 3`, `grapnel_workflows_start_failures_total{by="unknown"} 1`,
 		`grapnel_group_rows_sum{group="unknown"} 5`, `grapnel_deliveries_ended_total{state="unknown"} 2`,
+		`grapnel_events_refused_total{reason="unknown"} 4`,
 		`grapnel_attempts_total{outcome="success",profile="unknown"} 1`, `grapnel_attempts_total{outcome="unknown",profile="standard"} 1`,
 	)
 	require.NotContains(t, text, `="some`)

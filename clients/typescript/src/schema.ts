@@ -325,7 +325,7 @@ export interface paths {
         };
         /**
          * List event types
-         * @description The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then your own by name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to webhooks that name them; patterns don't match them, and clients can't publish them. A list over 4 MiB is split; next_cursor leads to the rest.
+         * @description The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then those that all accounts share and your own by name. An event type of your own stands in place of a shared one of the same name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to webhooks that name them; patterns don't match them, and clients can't publish them. A list over 4 MiB is split; next_cursor leads to the rest.
          */
         get: operations["list-event-types"];
         put?: never;
@@ -346,11 +346,15 @@ export interface paths {
         get?: never;
         /**
          * Add or describe an event type
-         * @description 201 if the type is new, 200 if it existed. A missing description keeps the old one; the schema is replaced, and a missing schema removes the old one. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
+         * @description 201 if the type is new, 200 if it existed. A missing description, group or deprecated keeps the old one; the schema is replaced, and a missing schema removes the old one. A platform key that names no account puts the type for all accounts: it is then shared, and no account can change it (409 EVENT_TYPE_SHARED). An event type that an account had before under that name stays the account's own, and stands in place of the shared one; one that is the same is deleted. A schema prevents the publishing of data that it refuses, so this needs a key with the scope admin. A schema applies at once to everything published, in batches and on Commenda's surface too, and to the data of tests.
          */
         put: operations["put-event-type"];
         post?: never;
-        delete?: never;
+        /**
+         * Delete an event type
+         * @description Takes an event type out of the catalogue, unless a webhook subscribes to it by name (409); a pattern such as user.* is no obstacle. Events of the type stay. A platform key that names no account deletes a shared event type, to which then no account's webhook may subscribe. An account can't delete a shared one (409 EVENT_TYPE_SHARED), but one of its own in any case that stands in place of a shared one.
+         */
+        delete: operations["delete-event-type"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2665,7 +2669,7 @@ export interface components {
         };
         EventType: {
             /**
-             * @description Whether every account has this event type.
+             * @description Whether it belongs to the service itself, so that nobody can change it.
              * @example true
              */
             built_in: boolean;
@@ -2675,6 +2679,11 @@ export interface components {
              * @example 2026-01-15T12:00:00Z
              */
             created_at?: string;
+            /**
+             * @description Whether to leave it out where people choose event types. It works as before.
+             * @example false
+             */
+            deprecated: boolean;
             /**
              * @description What such an event means.
              * @example New user registered
@@ -2690,6 +2699,11 @@ export interface components {
              *     }
              */
             example?: unknown;
+            /**
+             * @description The name under which to show it together with others; absent if it has none.
+             * @example users
+             */
+            group?: string;
             /**
              * @description What events name it by.
              * @example user.created
@@ -2715,9 +2729,14 @@ export interface components {
              *     }
              */
             schema?: unknown;
+            /**
+             * @description Whether all accounts have it: it is built in, or was put for all of them. Only a platform key that names no account can change it.
+             * @example true
+             */
+            shared: boolean;
         };
         EventTypeList: {
-            /** @description Built-in event types first, then your own by name. */
+            /** @description Built-in event types first, then shared ones and your own by name. */
             event_types: components["schemas"]["EventType"][];
             /**
              * @description Cursor of the remaining entries; absent if there are none.
@@ -2820,7 +2839,7 @@ export interface components {
         NotDeliveredReason: "not subscribed" | "inactive" | "created later";
         Problem: {
             /**
-             * @description The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
+             * @description The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), EVENT_TYPE_SHARED (409: all accounts share the event type), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
              * @example INVALID_ARGUMENT
              */
             code: string;
@@ -2965,10 +2984,20 @@ export interface components {
         };
         PutEventTypeRequest: {
             /**
+             * @description Whether to leave it out where people choose event types. It works as before. Default: as it is; for a new one false.
+             * @example false
+             */
+            deprecated?: boolean;
+            /**
              * @description The meaning of such an event. Default: the present description.
              * @example An invoice was paid
              */
             description?: string;
+            /**
+             * @description The name under which to show it together with others. Default: the present group. An empty one takes it out of its group.
+             * @example billing
+             */
+            group?: string;
             /**
              * @description A JSON Schema (2020-12) of at most 32 KiB, an object or a boolean, that data must meet from now on. References to other documents are not fetched. Absent or null: any data is accepted.
              * @example {
@@ -7992,6 +8021,10 @@ export interface operations {
                 limit?: number;
                 /** @description next_cursor of the previous page. Absent: the first page. */
                 cursor?: string;
+                /** @description Only event types of this group. */
+                group?: string;
+                /** @description Only those that are deprecated, or only the others. */
+                deprecated?: "true" | "false";
             };
             header?: never;
             path?: never;
@@ -8011,6 +8044,7 @@ export interface operations {
                      *         {
                      *           "built_in": true,
                      *           "created_at": "2026-01-15T12:00:00Z",
+                     *           "deprecated": false,
                      *           "description": "New user registered",
                      *           "example": {
                      *             "email": "john@example.com",
@@ -8018,6 +8052,7 @@ export interface operations {
                      *             "name": "John Doe",
                      *             "status": "active"
                      *           },
+                     *           "group": "users",
                      *           "name": "user.created",
                      *           "schema": {
                      *             "properties": {
@@ -8034,7 +8069,8 @@ export interface operations {
                      *               "id"
                      *             ],
                      *             "type": "object"
-                     *           }
+                     *           },
+                     *           "shared": true
                      *         }
                      *       ],
                      *       "next_cursor": "AXlpbnZvaWNlLnBhaWQ"
@@ -8219,6 +8255,7 @@ export interface operations {
                      * @example {
                      *       "built_in": true,
                      *       "created_at": "2026-01-15T12:00:00Z",
+                     *       "deprecated": false,
                      *       "description": "New user registered",
                      *       "example": {
                      *         "email": "john@example.com",
@@ -8226,6 +8263,7 @@ export interface operations {
                      *         "name": "John Doe",
                      *         "status": "active"
                      *       },
+                     *       "group": "users",
                      *       "name": "user.created",
                      *       "schema": {
                      *         "properties": {
@@ -8242,7 +8280,8 @@ export interface operations {
                      *           "id"
                      *         ],
                      *         "type": "object"
-                     *       }
+                     *       },
+                     *       "shared": true
                      *     }
                      */
                     "application/json": components["schemas"]["EventType"];
@@ -8258,6 +8297,7 @@ export interface operations {
                      * @example {
                      *       "built_in": true,
                      *       "created_at": "2026-01-15T12:00:00Z",
+                     *       "deprecated": false,
                      *       "description": "New user registered",
                      *       "example": {
                      *         "email": "john@example.com",
@@ -8265,6 +8305,7 @@ export interface operations {
                      *         "name": "John Doe",
                      *         "status": "active"
                      *       },
+                     *       "group": "users",
                      *       "name": "user.created",
                      *       "schema": {
                      *         "properties": {
@@ -8281,7 +8322,8 @@ export interface operations {
                      *           "id"
                      *         ],
                      *         "type": "object"
-                     *       }
+                     *       },
+                     *       "shared": true
                      *     }
                      */
                     "application/json": components["schemas"]["EventType"];
@@ -8417,6 +8459,187 @@ export interface operations {
                      *       "code": "INVALID_ARGUMENT",
                      *       "status": 415,
                      *       "title": "Unsupported Media Type",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-event-type": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Letters, digits, _ and - in parts joined by dots. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
                      *       "type": "about:blank"
                      *     }
                      */

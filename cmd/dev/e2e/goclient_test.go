@@ -186,6 +186,11 @@ func (to *tour) standard(ctx context.Context) {
 	types, err := to.ListEventTypesWithResponse(ctx, nil)
 	require.True(t, slices.ContainsFunc(must(t, types, err, types.GetJSON200).EventTypes, func(e grapnelapi.EventType) bool { return e.Name == name }))
 
+	unused, err := to.PutEventTypeWithResponse(ctx, name+".unused", grapnelapi.PutEventTypeRequest{Deprecated: new(true), Group: new("tour")})
+	require.True(t, must(t, unused, err, unused.GetJSON201).Deprecated)
+	dropped, err := to.DeleteEventTypeWithResponse(ctx, name+".unused")
+	succeeds(t, dropped, err)
+
 	created, err := to.CreateWebhookWithResponse(ctx, grapnelapi.CreateWebhookRequest{
 		URL: to.receiver.URL, Events: []string{name}, Headers: map[string]string{"X-Tour": "1"}, TimeoutSeconds: new(int64(5)),
 	})
