@@ -17,6 +17,7 @@ type Commands struct {
 	Webhooks   webhooksCommand   `cmd:"" group:"api" help:"List, create, change, test and delete webhooks; show their deliveries."`
 	Events     eventsCommand     `cmd:"" group:"api" help:"Publish events; list them; show who got one."`
 	Deliveries deliveriesCommand `cmd:"" group:"api" help:"List and show deliveries; send one again; find out why a signature does not verify."`
+	Replay     replayCommand     `cmd:"" group:"api" help:"Send events of the past again: to several webhooks or all, or chosen deliveries."`
 	Replays    replaysCommand    `cmd:"" group:"api" help:"Show, pause, resume and cancel replays."`
 	Audit      auditCommand      `cmd:"" group:"api" help:"List who has changed what."`
 	Usage      usageCommand      `cmd:"" group:"api" help:"Count the account's events, deliveries and attempts by day or hour."`
