@@ -13,7 +13,7 @@ import (
 func TestCompletion(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		"":                           "audit completion deliveries events listen replays usage verify webhooks",
+		"":                           "audit completion deliveries events listen replay replays usage verify webhooks",
 		"we":                         "webhooks",
 		"webhooks ":                  "create delete deliveries get list replay test update",
 		"webhooks de":                "delete deliveries",

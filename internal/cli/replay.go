@@ -93,7 +93,7 @@ func (c *replayCommand) request(s Streams) (grapnelapi.CreateReplayRequest, erro
 		Reference: given(c.Reference), Rate: given(c.Rate), DryRun: given(c.DryRun),
 	}
 	if len(c.Webhooks) > 0 {
-		request.WebhookIDs = &c.Webhooks
+		request.WebhookIds = &c.Webhooks
 	}
 	if len(c.EventTypes) > 0 {
 		request.EventTypes = &c.EventTypes
@@ -115,7 +115,7 @@ func (c *replayCommand) request(s Streams) (grapnelapi.CreateReplayRequest, erro
 	if err != nil {
 		return request, failf(codeWrong, "--ids: %w", err)
 	}
-	request.DeliveryIDs = &ids
+	request.DeliveryIds = &ids
 	return request, nil
 }
 

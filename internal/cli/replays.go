@@ -157,7 +157,7 @@ func (p *printer) replay(r *grapnelapi.Replay) {
 	p.facts(
 		"id", r.ID, "state", string(r.State), "reason", clean(known(r.Reason)), "webhook", receivers(r), "status", string(r.Status),
 		"status class", known(r.StatusClass), "error class", string(known(r.ErrorClass)), "event types", clean(strings.Join(known(r.EventTypes), ", ")),
-		"reference", clean(known(r.Reference)), "chosen deliveries", number(int64(len(known(r.DeliveryIDs)))),
+		"reference", clean(known(r.Reference)), "chosen deliveries", number(int64(len(known(r.DeliveryIds)))),
 		"since", moment(&r.Since), "until", moment(&r.Until), "looked to", moment(&r.LookedTo), "rate", number(r.Rate),
 		"scanned", number(r.Scanned), "events", number(r.Events), "of these", progress, "created", moment(&r.CreatedAt), "ended", moment(r.EndedAt),
 	)
@@ -172,6 +172,6 @@ func receivers(r *grapnelapi.Replay) string {
 	case known(r.AllWebhooks):
 		return "all"
 	default:
-		return fmt.Sprintf("%d webhooks", len(known(r.WebhookIDs)))
+		return fmt.Sprintf("%d webhooks", len(known(r.WebhookIds)))
 	}
 }
