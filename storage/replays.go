@@ -260,8 +260,8 @@ func updateReplay(ctx context.Context, tx pgx.Tx, r *hook.Replay, wake bool) err
 	// everywhere, and in order.
 	_, err = tx.Exec(ctx, `
 		update webhooks set version = version + 1 where id = any(array(
-			select id from webhooks where id in (select webhook_id from deliveries where replay_id = $1 and next_attempt_at is not null)
-			order by id for update))`, [16]byte(r.ID))
+			select id from webhooks where id = $2 or id in (select webhook_id from deliveries where replay_id = $1 and next_attempt_at is not null)
+			order by id for update))`, [16]byte(r.ID), [16]byte(r.WebhookID))
 	if err != nil {
 		return err
 	}

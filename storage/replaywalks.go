@@ -162,7 +162,7 @@ func saveWalk(ctx context.Context, tx pgx.Tx, r *hook.Replay, w *replayWalk) err
 
 // cursor returns the position of the way that is furthest behind, for people.
 func (p *replayPlan) cursor(r *hook.Replay) hook.EventID {
-	least := [16]byte(hook.IDTime(r.Until))
+	least := hook.IDTime(r.Until)
 	for _, w := range p.walks {
 		if !w.ended && !w.late && bytes.Compare(w.at.id[:], least[:]) < 0 {
 			least = w.at.id
