@@ -106,12 +106,16 @@ func (a *Activities) replaySecond(ctx context.Context, id hook.ReplayID) (step h
 		if step, err = a.replays.ReplayStep(ctx, id, made); err != nil {
 			return step, err
 		}
-		if step.Undrained {
-			if err := a.drains.Drain(ctx, step.Replay.WebhookID); err != nil { // the sweeper starts it later
-				a.log.WarnContext(ctx, "drain not started", slog.String("webhook_id", step.Replay.WebhookID.String()), slog.Any("error", err))
+		for _, webhook := range step.Undrained {
+			if a.now().Sub(began) > time.Second {
+				break // of hundreds of webhooks, the sweeper starts some drains later
+			}
+			if err := a.drains.Drain(ctx, webhook); err != nil { // as above
+				a.log.WarnContext(ctx, "drain not started", slog.String("webhook_id", webhook.String()), slog.Any("error", err))
 			}
 		}
-		if step.Looked == 0 || step.Exhausted || made+step.Created >= step.Replay.Rate || a.now().Sub(began) > time.Second {
+		over := a.now().Sub(began) > time.Second || made+step.Created >= step.Replay.Rate
+		if over || step.Exhausted || step.Looked == 0 && !step.Again {
 			return step, nil
 		}
 	}
@@ -129,7 +133,7 @@ func resting(step *hook.ReplayStep) (in time.Duration, why string) {
 		return replayIdle, fmt.Sprintf(", %d outstanding", step.Progress.Outstanding)
 	case step.Exhausted:
 		return replayLook, fmt.Sprintf(", %d outstanding", step.Progress.Outstanding)
-	case step.Looked == 0:
+	case step.Looked == 0 && !step.Again:
 		return replayLook, "; the last seconds come last"
 	}
 	return 0, ""

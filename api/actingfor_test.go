@@ -62,10 +62,10 @@ func TestPlatformKeysActForTheNamedTenant(t *testing.T) {
 			}
 			if strings.Contains(c.path, "{") && !c.platform() {
 				for _, elsewhere := range []string{"", "other"} {
-					f.as(key).naming(elsewhere).do(t, c.method, c.with(ids), c.body, nil).problem(t, http.StatusNotFound, "NOT_FOUND")
+					f.as(key).naming(elsewhere).do(t, c.method, c.with(ids), c.filled(ids), nil).problem(t, http.StatusNotFound, "NOT_FOUND")
 				}
 			}
-			a := f.as(key).naming(name).do(t, c.method, c.with(ids), c.body, nil)
+			a := f.as(key).naming(name).do(t, c.method, c.with(ids), c.filled(ids), nil)
 			require.Equal(t, c.status, a.status, "%s for %s: %s", c.id, name, a.body)
 			if c.changes(a) {
 				ids = nil
@@ -88,7 +88,7 @@ func TestNamesThatAreRefused(t *testing.T) {
 	own := f.customer(t, "mine")
 	tenantKey, platform := f.newKey(t, own, hook.ScopeAdmin), f.newKey(t, hook.DefaultTenant(), hook.ScopeAdmin, hook.ScopePlatform)
 	refused := func(c call, key, name string) string {
-		a := f.as(key).do(t, c.method, c.with(ids), c.body, map[string]string{"Grapnel-Tenant": name})
+		a := f.as(key).do(t, c.method, c.with(ids), c.filled(ids), map[string]string{"Grapnel-Tenant": name})
 		a.problem(t, http.StatusNotFound, "TENANT_NOT_FOUND")
 		return string(a.body)
 	}
@@ -104,12 +104,12 @@ func TestNamesThatAreRefused(t *testing.T) {
 			require.Equal(t, unknown, refused(c, tenantKey, name), c.id)
 		}
 		if !slices.Contains(allTenants(), c.id) {
-			f.as(platform).naming("*").do(t, c.method, c.with(ids), c.body, nil).refused(t, "header.Grapnel-Tenant", "must name one tenant")
+			f.as(platform).naming("*").do(t, c.method, c.with(ids), c.filled(ids), nil).refused(t, "header.Grapnel-Tenant", "must name one tenant")
 		}
-		f.as(platform).naming(" ").do(t, c.method, c.with(ids), c.body, nil).refused(t, "header.Grapnel-Tenant", "must not be empty")
-		without := f.as(tenantKey).do(t, c.method, c.with(ids), c.body, nil)
+		f.as(platform).naming(" ").do(t, c.method, c.with(ids), c.filled(ids), nil).refused(t, "header.Grapnel-Tenant", "must not be empty")
+		without := f.as(tenantKey).do(t, c.method, c.with(ids), c.filled(ids), nil)
 		for _, name := range []string{own.String(), "mine"} { // a tenant's key may name its own
-			with := f.as(tenantKey).naming(name).do(t, c.method, c.with(ids), c.body, nil)
+			with := f.as(tenantKey).naming(name).do(t, c.method, c.with(ids), c.filled(ids), nil)
 			require.Equal(t, without.status/100, with.status/100, "%s: %s", c.id, with.body)
 			require.NotContains(t, string(with.body), "TENANT_NOT_FOUND")
 		}

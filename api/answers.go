@@ -209,7 +209,10 @@ func eventTypeBytes(t *hook.EventType) int {
 	return entryBytes/4 + len(t.Name) + len(t.Description) + len(t.Schema) + len(t.Example)
 }
 
-func replayBytes(r *hook.Replay) int { return entryBytes + textsBytes(r.EventTypes) }
+func replayBytes(r *hook.Replay) int {
+	const idBytes = 34 // with quotes and comma
+	return entryBytes + textsBytes(r.EventTypes) + idBytes*(len(r.WebhookIDs)+len(r.DeliveryIDs))
+}
 
 func tenantBytes(t *hook.Tenant) int {
 	n := entryBytes + len(t.Name) + len(t.ExternalID)

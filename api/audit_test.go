@@ -27,6 +27,7 @@ func audited() map[string]hook.AuditAction {
 		"test-webhook":          hook.AuditWebhookTested,
 		"retry-delivery":        hook.AuditDeliveryRetried,
 		"replay-webhook":        hook.AuditReplayCreated,
+		"create-replay":         hook.AuditReplayCreated,
 		"update-replay":         hook.AuditReplayUpdated,
 		"pause-replay":          hook.AuditReplayPaused,
 		"resume-replay":         hook.AuditReplayResumed,
@@ -83,8 +84,8 @@ func TestEveryChangeIsLogged(t *testing.T) {
 			caller, actor = f.client, "&action=tenant.*"
 		}
 		seen := len(f.entries(t, actor))
-		f.as("gk_unknown").do(t, c.method, c.with(ids), c.body, nil)
-		a := caller.do(t, c.method, c.with(ids), c.body, nil)
+		f.as("gk_unknown").do(t, c.method, c.with(ids), c.filled(ids), nil)
+		a := caller.do(t, c.method, c.with(ids), c.filled(ids), nil)
 		require.Less(t, a.status, http.StatusBadRequest, "%s: %s", c.id, a.body)
 		entries := f.entries(t, actor)
 		if !logged {

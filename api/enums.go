@@ -20,6 +20,7 @@ func enums() []enum {
 		{"DiagnosisVerdict", "Diagnosis", "verdict"},
 		{"ErrorClass", "AttemptError", "class"},
 		{"NotDeliveredReason", "NotDelivered", "reason"},
+		{"LeftOutReason", "ReplayedWebhook", "left_out"},
 		{"ReplayState", "Replay", "state"},
 		{"ReplayStatus", "Replay", "status"},
 		{"Scope", "APIKey", "scopes"},

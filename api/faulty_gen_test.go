@@ -367,6 +367,15 @@ func (s *faulty) ReplayProgress(ctx context.Context, id hook.ReplayID) (hook.Rep
 	return s.Store.ReplayProgress(ctx, id)
 }
 
+func (s *faulty) ReplayWebhooks(ctx context.Context, r *hook.Replay, most int) ([]hook.ReplayWebhook, bool, error) {
+	if err := s.next("ReplayWebhooks"); err != nil {
+		var r0 []hook.ReplayWebhook
+		var r1 bool
+		return r0, r1, err
+	}
+	return s.Store.ReplayWebhooks(ctx, r, most)
+}
+
 func (s *faulty) Replays(ctx context.Context, of hook.TenantFilter, webhook *hook.WebhookID, p hook.Page) ([]hook.Replay, *[16]byte, error) {
 	if err := s.next("Replays"); err != nil {
 		var r0 []hook.Replay
@@ -480,4 +489,12 @@ func (s *faulty) Webhooks(ctx context.Context, tenant hook.TenantID, f hook.Webh
 		return r0, r1, err
 	}
 	return s.Store.Webhooks(ctx, tenant, f, p)
+}
+
+func (s *faulty) WebhooksToReplay(ctx context.Context, tenant hook.TenantID, ids []hook.WebhookID) ([]hook.Webhook, error) {
+	if err := s.next("WebhooksToReplay"); err != nil {
+		var r0 []hook.Webhook
+		return r0, err
+	}
+	return s.Store.WebhooksToReplay(ctx, tenant, ids)
 }

@@ -170,7 +170,8 @@ func TestIdempotencyKeysThatAreNotHonoured(t *testing.T) {
 	honoured := []string{"publish-event", "publish-events", "publish-commenda-event", "publish-topic-message", "create-webhook", "create-commenda-webhook"}
 	same := []string{"update-commenda-webhook", "pause-replay", "resume-replay", "cancel-replay", "diagnose-delivery"}
 	for _, c := range calls() {
-		a := f.do(t, c.method, c.with(f.resources(t)), c.body, keyed("k-"+c.id))
+		ids := f.resources(t)
+		a := f.do(t, c.method, c.with(ids), c.filled(ids), keyed("k-"+c.id))
 		switch {
 		case c.method != http.MethodPost, slices.Contains(honoured, c.id), slices.Contains(same, c.id):
 			require.Equal(t, c.status, a.status, "%s: %s", c.id, a.body)

@@ -51,7 +51,7 @@ func TestInjectionIntoBodies(t *testing.T) {
 		places := stringPlaces(f.contract.doc, schema, nil)
 		require.Equal(t, c.id == "update-replay", len(places) == 0, "%s: only this one has no string", c.id)
 		var base map[string]any
-		require.NoError(t, json.Unmarshal([]byte(map[bool]string{true: c.body, false: "{}"}[c.body != ""]), &base))
+		require.NoError(t, json.Unmarshal([]byte(map[bool]string{true: c.filled(ids), false: "{}"}[c.body != ""]), &base))
 		for _, place := range places {
 			n++
 			for _, text := range injections(n) {

@@ -72,7 +72,7 @@ func TestAnothersThingsLookLikeNothing(t *testing.T) {
 		if !strings.Contains(c.path, "{") {
 			return
 		}
-		theirs, none := other.do(t, c.method, c.with(ids), c.body, nil), other.do(t, c.method, c.with(nothing), c.body, nil)
+		theirs, none := other.do(t, c.method, c.with(ids), c.filled(ids), nil), other.do(t, c.method, c.with(nothing), c.filled(nothing), nil)
 		if !c.platform() {
 			require.Equal(t, http.StatusNotFound, theirs.status, c.id)
 		}
@@ -86,6 +86,28 @@ func TestAnothersThingsLookLikeNothing(t *testing.T) {
 		none = other.do(t, c.method, c.with(nothing), `{"`, nil)
 		require.Equal(t, string(none.body), string(theirs.body), c.id)
 	})
+}
+
+// Spec 0: an id in a body is looked up among the caller's own resources, too. Another tenant's is answered as one that does
+// not exist.
+func TestAnothersIDsInBodiesLookLikeNothing(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	ids := f.resources(t)
+	nothing := map[string]string{"webhook": hook.WebhookID{1}.String(), "delivery": hook.DeliveryID{1}.String()}
+	_, key := f.newTenant(t)
+	other := f.as(key)
+	other.post(t, "/v1/webhooks", `{"url":"https://theirs.example/","events":["user.created"]}`).object(t, http.StatusCreated)
+	for _, body := range []string{
+		`{"delivery_ids":["{delivery}"]}`, `{"delivery_ids":["{delivery}"],"dry_run":true}`,
+		`{"webhook_ids":["{webhook}"],"since":"2026-01-01T00:00:00Z","status":"failed"}`,
+		`{"webhook_ids":["{webhook}"],"since":"2026-01-01T00:00:00Z","status":"all","dry_run":true}`,
+	} {
+		theirs, none := other.post(t, "/v1/replays", fill(body, ids)), other.post(t, "/v1/replays", fill(body, nothing))
+		theirs.problem(t, http.StatusUnprocessableEntity, "INVALID_ARGUMENT")
+		require.Equal(t, string(none.body), string(theirs.body), body)
+	}
+	require.Equal(t, 1, value[int](t, f, `select count(*) from replays`))
 }
 
 // Spec 0: the names that another tenant uses name the caller's own resources.

@@ -43,6 +43,7 @@ func calls() []call {
 		{"retry-delivery", "POST", "/v1/deliveries/{delivery}/retry", "", 200, manage},
 		{"diagnose-delivery", "POST", "/v1/deliveries/{delivery}/diagnose", `{"headers":{},"body":"{}"}`, 200, manage},
 		{"replay-webhook", "POST", "/v1/webhooks/{webhook}/replay", `{"since":"2026-01-01T00:00:00Z","status":"all"}`, 202, manage},
+		{"create-replay", "POST", "/v1/replays", `{"delivery_ids":["{delivery}"]}`, 202, manage},
 		{"list-replays", "GET", "/v1/replays", "", 200, read},
 		{"get-replay", "GET", "/v1/replays/{replay}", "", 200, read},
 		{"update-replay", "PATCH", "/v1/replays/{replay}", `{"rate":7}`, 200, manage},
@@ -98,12 +99,16 @@ func (c call) changes(a answer) bool {
 	return c.method != http.MethodGet && a.status < http.StatusBadRequest
 }
 
-func (c call) with(ids map[string]string) string {
-	path := c.path
+func (c call) with(ids map[string]string) string { return fill(c.path, ids) }
+
+// filled returns the call's body with the ids in place of their names.
+func (c call) filled(ids map[string]string) string { return fill(c.body, ids) }
+
+func fill(text string, ids map[string]string) string {
 	for name, id := range ids {
-		path = strings.ReplaceAll(path, "{"+name+"}", id)
+		text = strings.ReplaceAll(text, "{"+name+"}", id)
 	}
-	return path
+	return text
 }
 
 // resources makes one of everything that has an id, of the default tenant. Earlier webhooks get no more events: each
@@ -164,7 +169,7 @@ func TestScopes(t *testing.T) {
 			if ids == nil {
 				ids = f.resources(t)
 			}
-			a := key.do(t, c.method, c.with(ids), c.body, nil)
+			a := key.do(t, c.method, c.with(ids), c.filled(ids), nil)
 			if c.changes(a) {
 				ids = nil
 			}
@@ -191,7 +196,7 @@ func TestTenantsAreApart(t *testing.T) {
 		if c.path == c.with(ids) {
 			continue
 		}
-		if a := other.do(t, c.method, c.with(ids), c.body, nil); c.platform() {
+		if a := other.do(t, c.method, c.with(ids), c.filled(ids), nil); c.platform() {
 			a.problem(t, http.StatusForbidden, "PERMISSION_DENIED")
 		} else {
 			a.problem(t, http.StatusNotFound, "NOT_FOUND")
@@ -239,7 +244,7 @@ func TestUnknownIDs(t *testing.T) {
 			if c.platform() {
 				code = "TENANT_NOT_FOUND"
 			}
-			f.do(t, c.method, c.with(ids), c.body, nil).problem(t, http.StatusNotFound, code)
+			f.do(t, c.method, c.with(ids), c.filled(ids), nil).problem(t, http.StatusNotFound, code)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,32 +17,44 @@ type replayStore interface {
 	Replays(ctx context.Context, of hook.TenantFilter, webhook *hook.WebhookID, p hook.Page) ([]hook.Replay, *[16]byte, error)
 	UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID, change func(*hook.Replay) error) (hook.Replay, error)
 	ReplayProgress(ctx context.Context, id hook.ReplayID) (hook.ReplayProgress, error)
+	// ReplayWebhooks returns the state of the webhooks of a replay over several, at most so many.
+	ReplayWebhooks(ctx context.Context, r *hook.Replay, most int) (list []hook.ReplayWebhook, more bool, err error)
+	// WebhooksToReplay returns webhooks, the given ones or all, with what decides whether a replay may send to them.
+	WebhooksToReplay(ctx context.Context, tenant hook.TenantID, ids []hook.WebhookID) ([]hook.Webhook, error)
 	// CountReplay counts the events that a replay would send, up to most, or until ctx ends.
 	CountReplay(ctx context.Context, r hook.Replay, most int) (hook.Estimate, error)
 }
 
 // Replay is the state of a replay.
 type Replay struct {
-	ID         string          `json:"id" doc:"The replay's id in paths, and the id of its workflow in the Temporal Web UI." example:"rpl_01kab1s6rzfkqbzry2kztmfpx1"`
-	TenantID   string          `json:"tenant_id,omitempty" doc:"The tenant that it belongs to. Only in lists over all tenants." example:"ten_01kab1s6rzfkqbzry2kztmfpx1"`
-	WebhookID  string          `json:"webhook_id" doc:"The webhook that gets the events." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
-	Status     string          `json:"status" enum:"failed,missing,all" doc:"Which events it sends." example:"failed"`
-	EventTypes []string        `json:"event_types,omitempty" doc:"Only events of these types." example:"[\"user.created\"]"`
-	Since      time.Time       `json:"since" doc:"Events from this time on." example:"2026-01-15T00:00:00Z"`
-	Until      time.Time       `json:"until" doc:"Events before this time." example:"2026-01-16T00:00:00Z"`
-	Rate       int             `json:"rate" doc:"Deliveries per second at most." example:"100"`
-	State      string          `json:"state" enum:"running,paused,completed,canceled" doc:"completed: all of its deliveries have ended." example:"running"`
-	Reason     string          `json:"reason,omitempty" doc:"Why the replay was canceled, if no client canceled it." example:"Webhook deleted"`
-	Events     int             `json:"events" doc:"Events that got a delivery so far. A dry run counts those that would get one." example:"1200"`
-	Scanned    int             `json:"scanned" doc:"Events examined so far, including those that the replay leaves out." example:"20000"`
-	LookedTo   time.Time       `json:"looked_to" doc:"The time up to which events have been examined, between since and until." example:"2026-01-15T12:00:00Z"`
-	Created    int             `json:"created" doc:"Deliveries made so far, one for each event." example:"1200"`
-	Progress   *ReplayProgress `json:"progress,omitempty" doc:"The results of its deliveries; absent in lists."`
-	CreatedAt  time.Time       `json:"created_at" doc:"When it was begun." example:"2026-01-16T08:00:00Z"`
-	UpdatedAt  time.Time       `json:"updated_at" doc:"When it last went on." example:"2026-01-16T08:00:12Z"`
-	EndedAt    *time.Time      `json:"ended_at,omitempty" doc:"When the replay was completed or canceled." example:"2026-01-16T08:03:00Z"`
-	WorkflowID string          `json:"workflow_id" doc:"Its workflow in Temporal." example:"rpl_01kab1s6rzfkqbzry2kztmfpx1"`
-	Workflow   string          `json:"workflow_url,omitempty" doc:"The workflow in the Temporal Web UI." example:"http://127.0.0.1:8233/namespaces/default/workflows/rpl_01kab1s6rzfkqbzry2kztmfpx1"`
+	ID              string            `json:"id" doc:"The replay's id in paths, and the id of its workflow in the Temporal Web UI." example:"rpl_01kab1s6rzfkqbzry2kztmfpx1"`
+	TenantID        string            `json:"tenant_id,omitempty" doc:"The tenant that it belongs to. Only in lists over all tenants." example:"ten_01kab1s6rzfkqbzry2kztmfpx1"`
+	WebhookID       string            `json:"webhook_id" doc:"The webhook that gets the events; empty for a replay over several webhooks." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
+	WebhookIDs      []string          `json:"webhook_ids,omitempty" doc:"The webhooks of a replay over several; absent if it is over all." example:"[\"hook_01kab1s6rzfkqbzry2kztmfpx1\"]"`
+	AllWebhooks     bool              `json:"all_webhooks,omitempty" doc:"Whether it is over all webhooks of the account that existed when it was begun." example:"false"`
+	DeliveryIDs     []string          `json:"delivery_ids,omitempty" doc:"The deliveries that were chosen one by one." example:"[\"del_01kab1s6rzfkqbzry2kztmfpx1\"]"`
+	Status          string            `json:"status" enum:"failed,missing,all" doc:"Which events it sends." example:"failed"`
+	StatusClass     string            `json:"status_class,omitempty" doc:"Only deliveries whose last HTTP status is of this class." example:"5xx"`
+	ErrorClass      string            `json:"error_class,omitempty" enum:"status,redirect,timeout,refused,reset,unreachable,dns,tls,blocked,too_large,protocol,other" doc:"Only deliveries whose last attempt failed in this way." example:"timeout"`
+	EventTypes      []string          `json:"event_types,omitempty" doc:"Only events of these types." example:"[\"user.created\"]"`
+	Reference       string            `json:"reference,omitempty" doc:"Only events with this reference." example:"order_4711"`
+	Since           time.Time         `json:"since" doc:"Events from this time on." example:"2026-01-15T00:00:00Z"`
+	Until           time.Time         `json:"until" doc:"Events before this time." example:"2026-01-16T00:00:00Z"`
+	Rate            int               `json:"rate" doc:"Deliveries per second at most." example:"100"`
+	State           string            `json:"state" enum:"running,paused,completed,canceled" doc:"completed: all of its deliveries have ended." example:"running"`
+	Reason          string            `json:"reason,omitempty" doc:"Why the replay was canceled, if no client canceled it." example:"Webhook deleted"`
+	Events          int               `json:"events" doc:"Events that got a delivery so far, counted for each of its webhooks. A dry run counts those that would get one." example:"1200"`
+	Scanned         int               `json:"scanned" doc:"Events, or deliveries, examined so far, including those that the replay leaves out." example:"20000"`
+	LookedTo        time.Time         `json:"looked_to" doc:"The time up to which events have been examined, between since and until; of several webhooks that of the one furthest behind." example:"2026-01-15T12:00:00Z"`
+	Created         int               `json:"created" doc:"Deliveries made so far, one for each event and webhook." example:"1200"`
+	Progress        *ReplayProgress   `json:"progress,omitempty" doc:"The results of its deliveries; absent in lists."`
+	Webhooks        []ReplayedWebhook `json:"webhooks,omitempty" doc:"The results for each webhook of a replay over several, up to 1,000; absent in lists."`
+	WebhooksOmitted bool              `json:"webhooks_omitted,omitempty" doc:"Whether it has more webhooks than are shown." example:"false"`
+	CreatedAt       time.Time         `json:"created_at" doc:"When it was begun." example:"2026-01-16T08:00:00Z"`
+	UpdatedAt       time.Time         `json:"updated_at" doc:"When it last went on." example:"2026-01-16T08:00:12Z"`
+	EndedAt         *time.Time        `json:"ended_at,omitempty" doc:"When the replay was completed or canceled." example:"2026-01-16T08:03:00Z"`
+	WorkflowID      string            `json:"workflow_id" doc:"Its workflow in Temporal." example:"rpl_01kab1s6rzfkqbzry2kztmfpx1"`
+	Workflow        string            `json:"workflow_url,omitempty" doc:"The workflow in the Temporal Web UI." example:"http://127.0.0.1:8233/namespaces/default/workflows/rpl_01kab1s6rzfkqbzry2kztmfpx1"`
 }
 
 // ReplayProgress counts the deliveries of a replay by their state.
@@ -54,23 +67,41 @@ type ReplayProgress struct {
 
 // ReplayEstimate is the result of a dry run.
 type ReplayEstimate struct {
-	DryRun   bool `json:"dry_run" doc:"Nothing was sent, and nothing will be sent." example:"true"`
-	Events   int  `json:"events" doc:"How many events would be sent if the replay began now." example:"1200"`
-	Complete bool `json:"complete" doc:"Whether all events were counted. Otherwise there may be more: the time was over, an event is being stored, or an event of the last seconds has an attempt to come." example:"true"`
+	DryRun          bool               `json:"dry_run" doc:"Nothing was sent, and nothing will be sent." example:"true"`
+	Events          int                `json:"events" doc:"How many events would be sent if the replay began now, counted for each of its webhooks." example:"1200"`
+	Complete        bool               `json:"complete" doc:"Whether all events were counted. Otherwise there may be more: the time was over, an event is being stored, or an event of the last seconds has an attempt to come." example:"true"`
+	Webhooks        []EstimatedWebhook `json:"webhooks,omitempty" doc:"What each webhook would get, of a replay over several, up to 1,000."`
+	WebhooksOmitted bool               `json:"webhooks_omitted,omitempty" doc:"Whether the replay has more webhooks than are shown." example:"false"`
 }
 
 func (a *API) viewReplay(r *hook.Replay) Replay {
 	v := Replay{
-		ID: r.ID.String(), WebhookID: r.WebhookID.String(), Status: string(r.Status), EventTypes: r.EventTypes,
+		ID: r.ID.String(), Status: string(r.Status), EventTypes: r.EventTypes,
+		WebhookIDs: texts(r.WebhookIDs), AllWebhooks: r.Many && r.WebhookIDs == nil, DeliveryIDs: texts(r.DeliveryIDs),
+		ErrorClass: string(r.Class), Reference: r.Reference,
 		Since: r.Since.UTC(), Until: r.Until.UTC(), Rate: r.Rate, State: string(r.State), Reason: r.Reason, Events: r.Created, Scanned: r.Looked,
 		LookedTo: r.Cursor.Time(), Created: r.Created, CreatedAt: seconds(r.CreatedAt), UpdatedAt: seconds(r.UpdatedAt),
 		WorkflowID: r.ID.String(), Workflow: a.workflowURL(r.ID.String()),
+	}
+	if !r.Many {
+		v.WebhookID = r.WebhookID.String()
+	}
+	if r.StatusClass > 0 {
+		v.StatusClass = fmt.Sprintf("%dxx", r.StatusClass)
 	}
 	if r.EndedAt != nil {
 		at := seconds(*r.EndedAt)
 		v.EndedAt = &at
 	}
 	return v
+}
+
+// texts returns ids as answers show them.
+func texts[T fmt.Stringer](ids []T) (list []string) {
+	for _, id := range ids {
+		list = append(list, id.String())
+	}
+	return list
 }
 
 type replayWebhookRequest struct {
@@ -101,7 +132,7 @@ type replayWebhookOutput struct {
 
 type listReplaysInput struct {
 	Paging
-	WebhookID string `query:"webhook_id" doc:"Only replays of this webhook." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
+	WebhookID string `query:"webhook_id" doc:"Only replays of this webhook, also those over several with it." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
 }
 
 type replayList struct {
@@ -131,6 +162,7 @@ func (a *API) registerReplays() {
 		description: "Begins a replay: each event gets a new delivery with all attempts, oldest event first. The replay continues across restarts. A webhook has one replay at a time. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so only missing ones can be replayed.",
 		bodies:      map[int]any{http.StatusOK: ReplayEstimate{}, http.StatusAccepted: Replay{}},
 	}, a.replayWebhook)
+	a.registerCreateReplay()
 	register(a, operation{
 		id: "list-replays", method: http.MethodGet, path: "/v1/replays", tag: tagStandard, scopes: read, large: true, allTenants: true,
 		summary: "List replays", description: "Newest first. Replays that have ended are kept as long as events. With Grapnel-Tenant: *, those of all tenants.",
@@ -187,13 +219,19 @@ func (a *API) replayWebhook(ctx context.Context, in *replayWebhookInput) (*repla
 
 // estimate counts the events of a replay for at most estimateFor. If the time is up, the count so far is the result.
 func (a *API) estimate(ctx context.Context, r hook.Replay) (ReplayEstimate, error) {
+	n, _, err := a.count(ctx, r)
+	return n, err
+}
+
+// count is estimate, and also returns the number of each webhook of a replay over several.
+func (a *API) count(ctx context.Context, r hook.Replay) (ReplayEstimate, map[hook.WebhookID]int, error) {
 	counting, cancel := context.WithTimeout(ctx, estimateFor)
 	defer cancel()
 	n, err := a.Store.CountReplay(counting, r, mostEstimated)
 	if counting.Err() != nil && ctx.Err() == nil {
 		err = nil
 	}
-	return ReplayEstimate{DryRun: true, Events: n.Events, Complete: n.Complete}, err
+	return ReplayEstimate{DryRun: true, Events: n.Events, Complete: n.Complete}, n.Webhooks, err
 }
 
 // readReplay returns the replay that a request describes.
@@ -202,13 +240,10 @@ func (a *API) readReplay(ctx context.Context, in *replayWebhookInput) (hook.Repl
 	if err != nil {
 		return hook.Replay{}, err
 	}
-	b, now := &in.Body, time.Now().UTC().Truncate(time.Millisecond)
+	b := &in.Body
 	r := hook.Replay{
 		TenantID: w.TenantID, WebhookID: w.ID, Status: hook.ReplayStatus(b.Status), EventTypes: b.EventTypes,
-		Since: b.Since.Truncate(time.Millisecond), Until: b.Until.Truncate(time.Millisecond), Rate: hook.DefaultReplayRate,
-	}
-	if b.Until.IsZero() || r.Until.After(now) {
-		r.Until = now // events from now on are not of the past
+		Since: b.Since.Truncate(time.Millisecond), Until: replayedUntil(b.Until), Rate: hook.DefaultReplayRate,
 	}
 	if b.Rate != nil {
 		r.Rate = *b.Rate
@@ -222,6 +257,15 @@ func (a *API) readReplay(ctx context.Context, in *replayWebhookInput) (hook.Repl
 		return r, &hook.Error{Kind: hook.KindPrecondition, Message: "the webhook is not active"}
 	}
 	return r, a.checkReplayedTypes(ctx, &w, b.EventTypes)
+}
+
+// replayedUntil returns the end of a replay's period: events from now on are not of the past.
+func replayedUntil(asked time.Time) time.Time {
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	if asked.IsZero() || asked.After(now) {
+		return now
+	}
+	return asked.Truncate(time.Millisecond)
 }
 
 // checkReplayedTypes refuses event types that no event of the webhook can have. Commenda's and Momento's topics are
@@ -311,6 +355,13 @@ func (a *API) replayDetail(ctx context.Context, r *hook.Replay) (*replayOutput, 
 	}
 	out := &replayOutput{Body: a.viewReplay(r)}
 	out.Body.Progress = &ReplayProgress{Succeeded: p.Succeeded, Failed: p.Failed, Canceled: p.Canceled, Outstanding: p.Outstanding}
+	if r.Many {
+		webhooks, more, err := a.Store.ReplayWebhooks(ctx, r, shownWebhooks)
+		if err != nil {
+			return nil, err
+		}
+		out.Body.Webhooks, out.Body.WebhooksOmitted = viewReplayed(webhooks, more)
+	}
 	return out, nil
 }
 

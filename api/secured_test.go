@@ -26,7 +26,8 @@ func TestEveryAnswerIsSecured(t *testing.T) {
 		require.Contains(t, a.header.Get("Content-Security-Policy"), "frame-ancestors 'none'", a.request)
 	}
 	for _, c := range calls() {
-		a := f.do(t, c.method, c.with(f.resources(t)), c.body, nil)
+		ids := f.resources(t)
+		a := f.do(t, c.method, c.with(ids), c.filled(ids), nil)
 		check(a)
 		if !c.public() {
 			require.Equal(t, []string{"no-store"}, a.header.Values("Cache-Control"), c.id)

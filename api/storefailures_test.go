@@ -32,9 +32,9 @@ func TestNoCauseReachesTheCaller(t *testing.T) {
 	for _, c := range calls() {
 		failures, ids := 0, f.resources(t)
 		for n := 1; ; n++ {
-			path := c.with(f.unchanged(t, c, ids))
+			made := f.unchanged(t, c, ids)
 			store.arm(n, errors.New(marker))
-			a := f.do(t, c.method, path, c.body, nil)
+			a := f.do(t, c.method, c.with(made), c.filled(made), nil)
 			if !store.failed() {
 				store.arm(0, nil)
 				require.Equal(t, c.status, a.status, c.id)
@@ -46,9 +46,9 @@ func TestNoCauseReachesTheCaller(t *testing.T) {
 			require.Empty(t, p.Errors)
 			require.NotContains(t, string(a.body), "MARKER")
 
-			path = c.with(f.unchanged(t, c, ids))
+			made = f.unchanged(t, c, ids)
 			store.arm(n, hook.Unavailable("the store", errors.New(marker)))
-			a = f.do(t, c.method, path, c.body, nil)
+			a = f.do(t, c.method, c.with(made), c.filled(made), nil)
 			store.arm(0, nil)
 			a.problem(t, http.StatusServiceUnavailable, "UNAVAILABLE")
 			require.Equal(t, "2", a.header.Get("Retry-After"))
@@ -84,6 +84,7 @@ func (f *fixture) requireNoCauseOfRareCalls(t *testing.T, store *faulty) {
 	const webhook = `{"url":"https://yourapp.com/webhook","events":["user.created"]}`
 	keyed := map[string]string{"Idempotency-Key": "one"}
 	token := f.post(t, "/v1/topic-tokens", `{"cache_name":"own","topics":["own"]}`).object(t, http.StatusCreated)["token"].(string)
+	many := f.post(t, "/v1/replays", `{"delivery_ids":["`+ids["delivery"]+`"]}`).object(t, http.StatusAccepted)["id"].(string)
 	for method, c := range map[string]struct {
 		path, body string // without a body it is a GET
 		header     map[string]string
@@ -98,6 +99,7 @@ func (f *fixture) requireNoCauseOfRareCalls(t *testing.T, store *faulty) {
 		"KeptAnswer":        {"/v1/webhooks", webhook, keyed},
 		"CreateWebhookOnce": {"/v1/webhooks", webhook, keyed},
 		"Repeated":          {"/v1/events", `{"type":"no.such","data":1,"id":"one"}`, nil},
+		"ReplayWebhooks":    {"/v1/replays/" + many, "", nil},
 		"CountReplay":       {"/v1/webhooks/" + ids["webhook"] + "/replay", `{"since":"2026-01-01T00:00:00Z","status":"all","dry_run":true}`, nil},
 		"Messages":          {"/topics/own/own", "", map[string]string{"Accept": "text/event-stream"}},
 	} {

@@ -52,10 +52,11 @@ func auditReplay(ctx context.Context, q execer, action hook.AuditAction, before,
 	if len(changes) == 0 {
 		return nil
 	}
-	return audit(ctx, q, hook.AuditEntry{
-		TenantID: now.TenantID, Action: action, Changes: changes,
-		Target: hook.AuditTarget{Kind: hook.TargetReplay, ID: now.ID.String(), Name: now.WebhookID.String()},
-	})
+	target := hook.AuditTarget{Kind: hook.TargetReplay, ID: now.ID.String()}
+	if !now.Many {
+		target.Name = now.WebhookID.String()
+	}
+	return audit(ctx, q, hook.AuditEntry{TenantID: now.TenantID, Action: action, Changes: changes, Target: target})
 }
 
 // auditSigningKey logs the rotation to a new key.

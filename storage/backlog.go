@@ -36,11 +36,12 @@ func (s *Store) Backlog(ctx context.Context) (measure.BacklogStats, error) {
 		select (select count(*) from (select from outbox limit $1) o),
 			coalesce((select extract(epoch from now() - created_at) from outbox order by event_id limit 1), 0)::float8,
 			(select count(*) from (select from webhooks where tripped_at is not null limit $1) w),
+			(select count(*) from replays where ended_at is null and state = 'running'), (select count(*) from replays where ended_at is null and state = 'paused'),
 			-- where days are no longer dropped, nobody looks
 			(select count(*) from kept_days where seen_at > now() - interval '1 hour')`, maxBacklogCounted).
 		QueryRow(func(row pgx.Row) error {
 			var oldest float64
-			err := row.Scan(&stats.Unstarted, &oldest, &stats.Breakers, &stats.KeptDays)
+			err := row.Scan(&stats.Unstarted, &oldest, &stats.Breakers, &stats.ReplaysRunning, &stats.ReplaysPaused, &stats.KeptDays)
 			stats.OldestUnstarted = seconds(oldest)
 			return err
 		})

@@ -39,6 +39,7 @@ func TestWaiting(t *testing.T) {
 	require.NoError(t, err)
 	f.exec(t, `update outbox set created_at = now() - interval '1 minute' where event_id = (select event_id from outbox order by event_id limit 1)`)
 	require.NoError(t, f.SetBreaker(t.Context(), w.ID, true))
+	f.replay(t, w, hook.ReplayFailed, nil)
 
 	got, err := f.Backlog(t.Context())
 	require.NoError(t, err)
@@ -48,6 +49,7 @@ func TestWaiting(t *testing.T) {
 	require.Equal(t, 10, got.Unstarted)
 	require.InDelta(t, time.Minute, got.OldestUnstarted, float64(30*time.Second))
 	require.Equal(t, 1, got.Breakers)
+	require.Equal(t, []int{1, 0}, []int{got.ReplaysRunning, got.ReplaysPaused})
 }
 
 // counts is a storage.Metrics that keeps the numbers it gets.
@@ -79,6 +81,8 @@ func (c *counts) Ended(state hook.DeliveryState, n int) {
 		c.ended[state] += n
 	}
 }
+
+func (*counts) Replayed(int) {}
 
 func (c *counts) Breaker(open bool) {
 	c.mu.Lock()

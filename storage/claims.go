@@ -77,6 +77,6 @@ func move(ctx context.Context, q querier, ids []hook.DeliveryID, when, set strin
 	return moved, nil
 }
 
-func sortedIDs(ids []hook.DeliveryID) []hook.DeliveryID {
-	return slices.SortedFunc(slices.Values(ids), func(a, b hook.DeliveryID) int { return bytes.Compare(a[:], b[:]) })
+func sortedIDs[T ~[16]byte](ids []T) []T {
+	return slices.SortedFunc(slices.Values(ids), func(a, b T) int { return bytes.Compare(a[:], b[:]) })
 }

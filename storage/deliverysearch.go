@@ -33,6 +33,13 @@ const (
 func (s *Store) FindDeliveries(
 	ctx context.Context, of hook.TenantFilter, f hook.DeliverySearch, p hook.Page,
 ) (deliveries []hook.Delivery, next *[16]byte, err error) {
+	return s.findDeliveries(ctx, of, f, p, false)
+}
+
+// findDeliveries is FindDeliveries in either order. Oldest first, p.Before is the last entry of the page before, too.
+func (s *Store) findDeliveries(
+	ctx context.Context, of hook.TenantFilter, f hook.DeliverySearch, p hook.Page, oldestFirst bool,
+) (deliveries []hook.Delivery, next *[16]byte, err error) {
 	ending := false
 	if slices.Contains(f.Wanted(), hook.StateCanceled) {
 		err := s.lists.QueryRow(ctx, `select exists (select from cancellations)`).Scan(&ending)
@@ -40,7 +47,7 @@ func (s *Store) FindDeliveries(
 			return nil, nil, mapErr(fmt.Errorf("find deliveries: look up cancellations: %w", err))
 		}
 	}
-	lists := searchListings(of, &f, ending)
+	lists := searchListings(of, &f, ending, oldestFirst)
 	if len(lists) == 0 {
 		return []hook.Delivery{}, nil, nil
 	}
@@ -53,15 +60,17 @@ func (s *Store) FindDeliveries(
 
 // searchListings returns the lists whose rows together are those of a search. ending says that deliveries are still being
 // canceled whose rows don't say so.
-func searchListings(of hook.TenantFilter, f *hook.DeliverySearch, ending bool) []*listing {
+func searchListings(of hook.TenantFilter, f *hook.DeliverySearch, ending, oldestFirst bool) []*listing {
 	wanted := f.Wanted()
 	if len(wanted) == 0 {
 		return nil
 	}
 	var lists []*listing
 	switch {
+	case f.IDs != nil:
+		lists = []*listing{chosenByID(of, f.IDs)}
 	case f.Reference != "":
-		lists = []*listing{referenceWalk(of, f)}
+		lists = []*listing{referenceWalk(of, f, oldestFirst)}
 	case !slices.Contains(wanted, hook.StateSuccess):
 		lists = byState(of, f, wanted, ending)
 	case f.WebhookID != hook.WebhookID{}:
@@ -69,10 +78,10 @@ func searchListings(of hook.TenantFilter, f *hook.DeliverySearch, ending bool) [
 	case of.All:
 		lists = []*listing{ofAll()}
 	default:
-		lists = []*listing{eventWalk(of.ID, f)}
+		lists = []*listing{eventWalk(of.ID, f, oldestFirst)}
 	}
 	for _, l := range lists {
-		l.most = mostSearched / len(lists)
+		l.most, l.oldestFirst = mostSearched/len(lists), oldestFirst
 		l.narrow(f)
 		if len(lists) == 1 && len(l.states) == 0 {
 			l.states = hook.DeliveryStates()
@@ -98,6 +107,18 @@ func ofWebhook(id hook.WebhookID) *listing {
 
 func ofAll() *listing {
 	return &listing{table: "deliveries", alias: "d", columns: shownColumns, join: shown, args: pgx.StrictNamedArgs{}}
+}
+
+// chosenByID returns a list of the deliveries with the ids. Each is looked up: in the order of ids, an index would be read
+// from the first to the last.
+func chosenByID(of hook.TenantFilter, ids []hook.DeliveryID) *listing {
+	l := ofAll()
+	l.args["ids"] = raw(ids)
+	if !of.All {
+		l.within, l.args["tenant_id"] = []string{`d.tenant_id = @tenant_id`}, [16]byte(of.ID)
+	}
+	l.table = `(select d.* from (select distinct id from unnest(@ids::uuid[]) as id) k cross join lateral (select * from deliveries d where d.id = k.id offset 0) d)`
+	return l
 }
 
 // byState returns lists of the rows in each state that is not success. A webhook's rows come from its own indexes.
@@ -179,6 +200,14 @@ func (l *listing) narrow(f *hook.DeliverySearch) {
 		l.filter = append(l.filter, `d.webhook_id = @webhook_id`)
 		l.choose(pgx.StrictNamedArgs{"webhook_id": [16]byte(f.WebhookID)})
 	}
+	if f.WebhookIDs != nil {
+		l.filter = append(l.filter, `d.webhook_id = any(@webhook_ids)`)
+		l.choose(pgx.StrictNamedArgs{"webhook_ids": raw(f.WebhookIDs)})
+	}
+	if len(f.Except) > 0 {
+		l.filter = append(l.filter, `d.webhook_id <> all(@except)`)
+		l.choose(pgx.StrictNamedArgs{"except": raw(f.Except)})
+	}
 	if f.StatusClass > 0 {
 		l.filter = append(l.filter, `d.status_code / 100 = @status_class`)
 		l.choose(pgx.StrictNamedArgs{"status_class": f.StatusClass})
@@ -187,56 +216,65 @@ func (l *listing) narrow(f *hook.DeliverySearch) {
 		l.filter = append(l.filter, `(select a.error_class from attempts a where a.delivery_id = d.id and a.number = d.attempts) = @error_class`)
 		l.choose(pgx.StrictNamedArgs{"error_class": string(f.Class)})
 	}
-	if l.args["type"] == nil {
-		l.ofType("d.event_type", f.EventType)
+	if l.args["type"] == nil && l.args["types"] == nil {
+		condition, args := typesCondition("d.event_type", f.Types())
+		if condition != "" {
+			l.filter = append(l.filter, condition)
+		}
+		l.choose(args)
 	}
 	l.may(f.May, "d.event_type")
 	l.ofCaches(f.May, `(select e.cache from events e where e.id = d.event_id)`)
 }
 
 // eventWalk returns a list of the deliveries of a tenant's events.
-func eventWalk(tenant hook.TenantID, f *hook.DeliverySearch) *listing {
+func eventWalk(tenant hook.TenantID, f *hook.DeliverySearch, oldestFirst bool) *listing {
 	args := pgx.StrictNamedArgs{"tenant_id": [16]byte(tenant)}
-	condition, typeArgs := typeCondition("e.type", f.EventType)
+	condition, typeArgs := typesCondition("e.type", f.Types())
 	if condition != "" {
 		condition = " where " + condition
 		for name, value := range typeArgs {
 			args[name] = value
 		}
 	}
-	return deliveryWalk(`select e.id, e.type from events e where e.tenant_id = @tenant_id and e.id >= @first and e.id <= @last order by e.id desc`,
-		condition, `d.tenant_id = @tenant_id`, args)
+	return deliveryWalk(`select e.id, e.type from events e where e.tenant_id = @tenant_id and e.id >= @first and e.id <= @last order by e.id`,
+		condition, `d.tenant_id = @tenant_id`, args, oldestFirst)
 }
 
 // referenceWalk returns a list of the deliveries of the events with a reference.
-func referenceWalk(of hook.TenantFilter, f *hook.DeliverySearch) *listing {
+func referenceWalk(of hook.TenantFilter, f *hook.DeliverySearch, oldestFirst bool) *listing {
 	having, args := `r.reference = @reference`, pgx.StrictNamedArgs{"reference": f.Reference}
 	if !of.All {
 		having, args["tenant_id"] = `r.tenant_id = @tenant_id and `+having, [16]byte(of.ID)
 	}
-	return deliveryWalk(`select r.event_id as id from event_references r where `+having+` and r.event_id >= @first and r.event_id <= @last order by r.event_id desc`,
-		"", `exists (select from event_references r where `+having+` and r.event_id = d.event_id offset 0)`, args)
+	return deliveryWalk(`select r.event_id as id from event_references r where `+having+` and r.event_id >= @first and r.event_id <= @last order by r.event_id`,
+		"", `exists (select from event_references r where `+having+` and r.event_id = d.event_id offset 0)`, args, oldestFirst)
 }
 
 // deliveryWalk returns a list of the deliveries that lie beside events, and for which theirs holds. steps is a query of the
-// events' ids between @first and @last, newest first; of those that it reads, chosen may leave some out.
+// events' ids between @first and @last, ordered by them, without the direction; of those that it reads, chosen may leave
+// some out.
 //
 // A few events may share the eight bytes with which the ids of their deliveries begin. Of these the walk takes the first,
 // and reads the deliveries of all. So no two steps have deliveries in common, and ids have the order of steps.
-func deliveryWalk(steps, chosen, theirs string, args pgx.StrictNamedArgs) *listing {
+func deliveryWalk(steps, chosen, theirs string, args pgx.StrictNamedArgs, oldestFirst bool) *listing {
 	const begins, lowest, highest = `left(e.id::text, 18)`, `'-0000-000000000000'`, `'-ffff-ffffffffffff'`
-	return &listing{
-		table: fmt.Sprintf(`(
+	l := &listing{oldestFirst: oldestFirst, alias: "d", columns: shownColumns, join: shown, args: args}
+	direction, end := l.direction(), lowest
+	if oldestFirst {
+		end = highest
+	}
+	steps += direction
+	l.table = fmt.Sprintf(`(
 				select e.id, (b || %s)::uuid as lowest, (b || %s)::uuid as highest
-				from (select e.id, %s as b, lag(%[3]s) over (order by e.id desc) as before from (%s limit %d) e%s) e
+				from (select e.id, %s as b, lag(%[3]s) over (order by e.id%[8]s) as before from (%[4]s limit %[5]d) e%[6]s) e
 				where before is distinct from b
 			) k cross join lateral (
-				select * from deliveries d where d.id >= k.lowest and d.id <= k.highest and d.id >= @lo and d.id < @hi and %s
-				order by d.id desc limit %d)`, lowest, highest, begins, steps, mostSteps, chosen, theirs, mostSearched),
-		alias: "d", columns: shownColumns, join: shown, args: args,
-		walk: &walk{
-			key: "d.id", step: "k.id", within: true,
-			last: fmt.Sprintf(`select (%s || %s)::uuid from (%s offset %d limit 1) e`, begins, lowest, steps, mostSteps-1),
-		},
+				select * from deliveries d where d.id >= k.lowest and d.id <= k.highest and d.id >= @lo and d.id < @hi and %[7]s
+				order by d.id%[8]s limit %[9]d)`, lowest, highest, begins, steps, mostSteps, chosen, theirs, direction, mostSearched)
+	l.walk = &walk{
+		key: "d.id", step: "k.id", within: true,
+		last: fmt.Sprintf(`select (%s || %s)::uuid from (%s offset %d limit 1) e`, begins, end, steps, mostSteps-1),
 	}
+	return l
 }

@@ -87,6 +87,26 @@ func TestReferencesUnderAnIdempotencyKey(t *testing.T) {
 	}
 }
 
+// oldestFirst returns the deliveries that a search finds, page by page from the oldest on.
+func (f *fixture) oldestFirst(t *testing.T, limit int, s hook.DeliverySearch) []hook.DeliveryID {
+	t.Helper()
+	ids := []hook.DeliveryID{}
+	for p := (hook.Page{Limit: limit}); ; {
+		page, next, err := f.FindOldestFirst(t.Context(), hook.DefaultTenant(), s, p)
+		require.NoError(t, err)
+		for i := range page {
+			ids = append(ids, page[i].ID)
+		}
+		if next == nil {
+			return ids
+		}
+		if p.Before != nil {
+			require.Positive(t, bytes.Compare(next[:], p.Before[:]), "it leads on")
+		}
+		p.Before = next
+	}
+}
+
 // searched is a delivery as a test of searches knows it.
 type searched struct {
 	hook.Delivery
@@ -217,6 +237,8 @@ func TestFindDeliveries(t *testing.T) {
 				}
 				require.Equal(t, want, got, "%+v", s)
 			}
+			slices.Reverse(want)
+			require.Equal(t, want, f.oldestFirst(t, limits[0], *s), "%+v", s)
 		}
 	}
 	check(t, 1, 100)

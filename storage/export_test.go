@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -30,10 +31,15 @@ const (
 
 // SearchPages returns the statements that read a page of a search.
 func SearchPages(of hook.TenantFilter, f hook.DeliverySearch, p hook.Page) (list []Statement) {
-	for _, l := range searchListings(of, &f, false) {
+	for _, l := range searchListings(of, &f, false, false) {
 		list = append(list, l.statements(p)...)
 	}
 	return list
+}
+
+// FindOldestFirst is FindDeliveries in the other order.
+func (s *Store) FindOldestFirst(ctx context.Context, tenant hook.TenantID, f hook.DeliverySearch, p hook.Page) ([]hook.Delivery, *[16]byte, error) {
+	return s.findDeliveries(ctx, hook.OneTenant(tenant), f, p, true)
 }
 
 // ListError returns a list's error for an error of the driver.

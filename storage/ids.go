@@ -88,6 +88,24 @@ func bounds(p hook.Page) (lo, hi [16]byte) {
 	return lo, hi
 }
 
+// boundsAfter returns the bounds of the ids of a page of a list that is oldest first: p.Before is the id that comes right
+// before the page.
+func boundsAfter(p hook.Page) (lo, hi [16]byte) {
+	after := p.Before
+	p.Before = nil
+	lo, hi = bounds(p)
+	if after == nil || string(after[:]) < string(lo[:]) {
+		return lo, hi
+	}
+	lo = *after
+	for i := len(lo) - 1; i >= 0; i-- {
+		if lo[i]++; lo[i] != 0 {
+			return lo, hi
+		}
+	}
+	return maxID(), hi
+}
+
 // sliceBits is how many random bits of a delivery's id determine its slice: the six after the variant and the eight
 // that follow.
 const sliceBits = 14

@@ -26,8 +26,11 @@ const (
 	listTimeout = 4 * time.Second
 )
 
-// listing is a list of rows, newest first by id.
+// listing is a list of rows, newest first by id, or oldest first.
 type listing struct {
+	// oldestFirst turns the order around.
+	oldestFirst bool
+
 	// table has the given alias, and columns are read from it.
 	table, alias, columns string
 	// join is joined with the rows read; empty is nothing.
@@ -54,9 +57,25 @@ type walk struct {
 	key, step string
 	// within says that table itself has the bounds @lo and @hi, and for its steps @first and @last.
 	within bool
-	// last is a query of the last step that a page may take, as the bound of the ids of its rows. It finds none if there
-	// are not as many steps. Empty: steps are not bounded apart from rows.
+	// last is a query of the last step that a page may take, as the bound of the ids of its rows, in the list's order. It
+	// finds none if there are not as many steps. Empty: steps are not bounded apart from rows.
 	last string
+}
+
+// direction returns the SQL of the list's order by ids.
+func (l *listing) direction() string {
+	if l.oldestFirst {
+		return " asc"
+	}
+	return " desc"
+}
+
+// before reports whether the row with id a comes before that with id b in the list.
+func (l *listing) before(a, b [16]byte) bool {
+	if l.oldestFirst {
+		return bytes.Compare(a[:], b[:]) < 0
+	}
+	return bytes.Compare(a[:], b[:]) > 0
 }
 
 // reads returns how many rows a page reads at most.
@@ -82,6 +101,24 @@ func (l *listing) ofType(column, pattern string) {
 	l.choose(args)
 }
 
+// typesCondition is typeCondition for several patterns, of which one must match.
+func typesCondition(column string, patterns []string) (string, pgx.StrictNamedArgs) {
+	switch {
+	case len(patterns) == 0 || slices.Contains(patterns, "*"):
+		return "", nil
+	case len(patterns) == 1:
+		return typeCondition(column, patterns[0])
+	}
+	prefixes := []string{}
+	for _, pattern := range patterns {
+		if hook.IsWildcard(pattern) {
+			prefixes = append(prefixes, strings.TrimSuffix(pattern, "*"))
+		}
+	}
+	return `(` + column + ` = any(@types::text[]) or exists (select from unnest(@prefixes::text[]) p where starts_with(` + column + `, p)))`,
+		pgx.StrictNamedArgs{"types": patterns, "prefixes": prefixes}
+}
+
 // typeCondition returns the condition that a column equals a pattern of types, or begins with the part before its *.
 // Unlike a webhook's pattern, it includes operational types. It is "" if everything matches.
 func typeCondition(column, pattern string) (string, pgx.StrictNamedArgs) {
@@ -98,9 +135,9 @@ func typeCondition(column, pattern string) (string, pgx.StrictNamedArgs) {
 
 // rows returns the query of the rows to read, in their order.
 func (l *listing) rows(columns string) string {
-	order := l.alias + ".id desc"
+	order := l.alias + ".id" + l.direction()
 	if l.walk != nil {
-		order = l.walk.step + " desc, " + order
+		order = l.walk.step + l.direction() + ", " + order
 	}
 	return fmt.Sprintf(`select %s from %s %s where %s order by %s`, columns, l.table, l.alias, strings.Join(l.within, " and "), order)
 }
@@ -111,10 +148,10 @@ func (l *listing) page() string {
 	if len(l.filter) > 0 {
 		chosen = " where " + strings.Join(l.filter, " and ")
 	}
-	all, order := l.alias+".*", l.alias+".id desc"
+	all, order := l.alias+".*", l.alias+".id"+l.direction()
 	if l.walk != nil {
 		// The planner does not know that ids have the order of steps: without them it would sort, and so read all rows.
-		all, order = all+", "+l.walk.step+" as step", l.alias+".step desc, "+order
+		all, order = all+", "+l.walk.step+" as step", l.alias+".step"+l.direction()+", "+order
 	}
 	if l.measure != "" {
 		return fmt.Sprintf(`
@@ -131,6 +168,9 @@ func (l *listing) page() string {
 // bound restricts the list to the page's ids.
 func (l *listing) bound(p hook.Page) {
 	lo, hi := bounds(p)
+	if l.oldestFirst {
+		lo, hi = boundsAfter(p)
+	}
 	l.args["lo"], l.args["hi"] = lo, hi
 	key := l.alias + ".id"
 	if l.walk != nil {
@@ -195,7 +235,7 @@ func readMerged[T any](
 			if err != nil {
 				return err
 			}
-			if last != nil && (next == nil || bytes.Compare(last[:], next[:]) > 0) {
+			if last != nil && (next == nil || l.before(*last, *next)) {
 				next = last
 			}
 		}
@@ -206,11 +246,11 @@ func readMerged[T any](
 	}
 	found = pages[0]
 	if len(lists) > 1 {
-		found = merge(pages, id)
+		found = merge(lists[0], pages, id)
 	}
 	if next != nil {
-		// Below next, rows of one of the lists are not known.
-		found = found[:sort.Search(len(found), func(i int) bool { at := id(&found[i]); return bytes.Compare(at[:], next[:]) < 0 })]
+		// After next, rows of one of the lists are not known.
+		found = found[:sort.Search(len(found), func(i int) bool { return lists[0].before(*next, id(&found[i])) })]
 	}
 	found, more := cut(found, p.Limit)
 	if more {
@@ -220,7 +260,7 @@ func readMerged[T any](
 	return found, next, nil
 }
 
-// readUpTo returns the id down to which a list's rows were read, nil if all were. full says that a page has more rows
+// readUpTo returns the id up to which a list's rows were read, in its order, nil if all were. full says that a page has more rows
 // than it may show; shown is the id of the last one to be shown.
 func (l *listing) readUpTo(ctx context.Context, tx pgx.Tx, full bool, shown func() [16]byte) (last *[16]byte, err error) {
 	switch {
@@ -234,12 +274,17 @@ func (l *listing) readUpTo(ctx context.Context, tx pgx.Tx, full bool, shown func
 	return last, err
 }
 
-// merge returns the entries of all pages, newest first.
-func merge[T any](pages [][]T, id func(*T) [16]byte) []T {
+// merge returns the entries of all pages in the order of the list.
+func merge[T any](l *listing, pages [][]T, id func(*T) [16]byte) []T {
 	all := slices.Concat(pages...)
 	slices.SortFunc(all, func(a, b T) int {
-		x, y := id(&a), id(&b)
-		return bytes.Compare(y[:], x[:])
+		switch x, y := id(&a), id(&b); {
+		case l.before(x, y):
+			return -1
+		case l.before(y, x):
+			return 1
+		}
+		return 0
 	})
 	return all
 }

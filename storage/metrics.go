@@ -17,6 +17,8 @@ type Metrics interface {
 	Grouped(group measure.Group, rows int, waited, took time.Duration)
 	// Ended counts deliveries that have reached a final state.
 	Ended(state hook.DeliveryState, n int)
+	// Replayed counts deliveries that a step of a replay has made.
+	Replayed(n int)
 	// Breaker counts circuit breakers that were opened or closed.
 	Breaker(open bool)
 }
@@ -27,6 +29,7 @@ type noMetrics struct{}
 func (noMetrics) Published(measure.Published)                              {}
 func (noMetrics) Grouped(measure.Group, int, time.Duration, time.Duration) {}
 func (noMetrics) Ended(hook.DeliveryState, int)                            {}
+func (noMetrics) Replayed(int)                                             {}
 func (noMetrics) Breaker(bool)                                             {}
 
 // countPublished counts the outcomes of a call of PublishAll.

@@ -14,7 +14,7 @@ import (
 // that begin to be stored later are not the replay's: they are matched with the webhook like any event.
 func lateLook(ctx context.Context, tx pgx.Tx, row *lockedReplay, w *hook.Webhook, limit int) (page replayedPage, err error) {
 	r := row.replay()
-	if r.CreatedAt.Sub(r.Until) >= replayLate {
+	if !looksLate(&r) {
 		page.exhausted = true
 		return page, nil
 	}
@@ -22,22 +22,30 @@ func lateLook(ctx context.Context, tx pgx.Tx, row *lockedReplay, w *hook.Webhook
 	if err != nil || !stored {
 		return page, err
 	}
-	r.Cursor = hook.EventID(hook.IDTime(r.Until.Add(-replayLate)))
-	if r.Since.After(r.Until.Add(-replayLate)) {
-		r.Cursor = hook.EventID(hook.IDTime(r.Since))
-	}
+	r.Cursor = hook.EventID(lateFrom(&r).id)
 	if row.LateCursor != nil {
 		r.Cursor = *row.LateCursor
 	}
 	if page, err = nextPage(ctx, tx, &r, w); err != nil {
 		return page, err
 	}
-	if page.cut(limit); row.LateCursor != nil && *row.LateCursor == [16]byte(page.last) {
+	if page.cut(limit); row.LateCursor != nil && *row.LateCursor == page.last.id {
 		return page, nil
 	}
-	_, err = tx.Exec(ctx, `update replays set late_cursor = $2 where id = $1`, row.ID, [16]byte(page.last))
+	_, err = tx.Exec(ctx, `update replays set late_cursor = $2 where id = $1`, row.ID, page.last.id)
 	return page, err
 }
+
+// lateFrom returns where a replay begins to look once more.
+func lateFrom(r *hook.Replay) replayPosition {
+	if from := r.Until.Add(-replayLate); from.After(r.Since) {
+		return positionAt(from)
+	}
+	return positionAt(r.Since)
+}
+
+// looksLate reports whether events of a replay's period may have been stored while it ran.
+func looksLate(r *hook.Replay) bool { return r.CreatedAt.Sub(r.Until) < replayLate }
 
 // lateWritersEnded reports whether the transactions that were storing events at its first call have ended. A
 // statement that stores events locks their table before it reads the matching webhooks, and until its transaction

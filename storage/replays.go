@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,36 +12,69 @@ import (
 )
 
 const replayColumns = `r.id, r.tenant_id, r.webhook_id, r.status, r.event_types, r.since, r.until, r.rate, r.state, r.reason, r.cursor,
-	r.looked, r.created, r.created_at, r.updated_at, r.ended_at`
+	r.looked, r.created, r.created_at, r.updated_at, r.ended_at, r.many, r.webhook_ids, r.delivery_ids, r.status_class, r.error_class, r.reference`
 
 type replayRow struct {
-	ID         [16]byte
-	TenantID   [16]byte
-	WebhookID  [16]byte
-	Status     string
-	EventTypes []string
-	Since      time.Time
-	Until      time.Time
-	Rate       int
-	State      string
-	Reason     string
-	Cursor     [16]byte
-	Looked     int
-	Created    int
-	CreatedAt  time.Time
-	UpdatedAt  time.Time
-	EndedAt    *time.Time
+	ID          [16]byte
+	TenantID    [16]byte
+	WebhookID   [16]byte
+	Status      string
+	EventTypes  []string
+	Since       time.Time
+	Until       time.Time
+	Rate        int
+	State       string
+	Reason      string
+	Cursor      [16]byte
+	Looked      int
+	Created     int
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	EndedAt     *time.Time
+	Many        bool
+	WebhookIDs  [][16]byte
+	DeliveryIDs [][16]byte
+	StatusClass int
+	ErrorClass  string
+	Reference   string
 }
 
 func (r *replayRow) replay() hook.Replay {
-	return hook.Replay{
+	replay := hook.Replay{
 		ID: r.ID, TenantID: r.TenantID, WebhookID: r.WebhookID, Status: hook.ReplayStatus(r.Status), EventTypes: r.EventTypes,
 		Since: r.Since, Until: r.Until, Rate: r.Rate, State: hook.ReplayState(r.State), Reason: r.Reason, Cursor: r.Cursor,
 		Looked: r.Looked, Created: r.Created, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, EndedAt: r.EndedAt,
+		Many: r.Many, WebhookIDs: idsOf[hook.WebhookID](r.WebhookIDs), DeliveryIDs: idsOf[hook.DeliveryID](r.DeliveryIDs),
+		StatusClass: r.StatusClass, Class: hook.ErrorClass(r.ErrorClass), Reference: r.Reference,
 	}
+	if r.Many {
+		replay.WebhookID = hook.WebhookID{} // the column has the replay's own id
+	}
+	return replay
 }
 
-// CreateReplay stores a replay and lets it run. It is a conflict if another replay of the webhook is running.
+// idsOf turns uuid[] as the driver reads it into ids; nil stays nil.
+func idsOf[T ~[16]byte](list [][16]byte) []T {
+	if list == nil {
+		return nil
+	}
+	ids := make([]T, len(list))
+	for i := range list {
+		ids[i] = list[i]
+	}
+	return ids
+}
+
+// rawOrNull is raw, and null for nil.
+func rawOrNull[T ~[16]byte](ids []T) [][16]byte {
+	if ids == nil {
+		return nil
+	}
+	return raw(ids)
+}
+
+// CreateReplay stores a replay and lets it run. It is a conflict if another replay of one of its webhooks is running.
+// Replays of chosen deliveries conflict with none.
 func (s *Store) CreateReplay(ctx context.Context, r hook.Replay) (hook.Replay, error) {
 	r.ID, r.State, r.Cursor = newID[hook.ReplayID](), hook.ReplayRunning, hook.EventID(hook.IDTime(r.Since))
 	r.CreatedAt = time.Now().UTC().Truncate(time.Microsecond)
@@ -50,17 +84,11 @@ func (s *Store) CreateReplay(ctx context.Context, r hook.Replay) (hook.Replay, e
 		r.EventTypes = []string{}
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `
-			insert into replays (id, tenant_id, webhook_id, status, event_types, since, until, rate, state, cursor, created_at, updated_at)
-			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
-			on conflict (webhook_id) where ended_at is null do nothing`,
-			[16]byte(r.ID), [16]byte(r.TenantID), [16]byte(r.WebhookID), string(r.Status), r.EventTypes, r.Since, r.Until, r.Rate,
-			string(r.State), [16]byte(r.Cursor), r.CreatedAt)
-		if err != nil {
+		if err := checkReplayConflict(ctx, tx, &r); err != nil {
 			return err
 		}
-		if tag.RowsAffected() == 0 {
-			return &hook.Error{Kind: hook.KindConflict, Message: "another replay of the webhook is under way: wait for its end, or cancel it"}
+		if err := insertReplay(ctx, tx, &r); err != nil {
+			return err
 		}
 		return auditReplay(ctx, tx, hook.AuditReplayCreated, nil, &r)
 	})
@@ -68,6 +96,63 @@ func (s *Store) CreateReplay(ctx context.Context, r hook.Replay) (hook.Replay, e
 		return r, mapErr(fmt.Errorf("insert replay: %w", err))
 	}
 	return r, nil
+}
+
+// checkReplayConflict looks for replays under way that have a webhook in common with a new one. It locks out other new
+// replays of the tenant until the transaction ends. Processes of the version before don't take this lock: what keeps two
+// replays from sending the same is that each step locks its webhooks.
+func checkReplayConflict(ctx context.Context, tx pgx.Tx, r *hook.Replay) error {
+	if r.DeliveryIDs != nil {
+		return nil
+	}
+	webhooks := r.WebhookIDs
+	if !r.Many {
+		webhooks = []hook.WebhookID{r.WebhookID}
+	}
+	if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended($1, 0))`, "grapnel.replays "+r.TenantID.String()); err != nil {
+		return err
+	}
+	var other hook.ReplayID
+	err := tx.QueryRow(ctx, `
+		select id from replays
+		where tenant_id = $1 and ended_at is null and delivery_ids is null
+			and ($2::uuid[] is null or not many and webhook_id = any($2) or many and (webhook_ids is null or webhook_ids && $2))
+		order by id limit 1`, [16]byte(r.TenantID), rawOrNull(webhooks)).Scan((*[16]byte)(&other))
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	}
+	return replayConflict("another replay of the webhook is under way, " + other.String() + ": wait for its end, or cancel it")
+}
+
+func replayConflict(text string) error { return &hook.Error{Kind: hook.KindConflict, Message: text} }
+
+func insertReplay(ctx context.Context, tx pgx.Tx, r *hook.Replay) error {
+	webhook := [16]byte(r.WebhookID)
+	if r.Many {
+		webhook = [16]byte(r.ID)
+	}
+	tag, err := tx.Exec(ctx, `
+		insert into replays (id, tenant_id, webhook_id, status, event_types, since, until, rate, state, cursor, created_at, updated_at,
+			many, webhook_ids, delivery_ids, status_class, error_class, reference)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13, $14, $15, $16, $17)
+		on conflict (webhook_id) where ended_at is null do nothing`,
+		[16]byte(r.ID), [16]byte(r.TenantID), webhook, string(r.Status), r.EventTypes, r.Since, r.Until, r.Rate,
+		string(r.State), [16]byte(r.Cursor), r.CreatedAt, r.Many, rawOrNull(r.WebhookIDs), rawOrNull(r.DeliveryIDs), r.StatusClass,
+		string(r.Class), r.Reference)
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() == 0 {
+		return replayConflict("another replay of the webhook is under way: wait for its end, or cancel it")
+	}
+	if r.Many {
+		_, err = tx.Exec(ctx, `insert into replay_walks (replay_id, webhook_id, cursor) values ($1, $2, $3)`,
+			[16]byte(r.ID), [16]byte{}, [16]byte(r.Cursor))
+	}
+	return err
 }
 
 // Replay reads one replay. It is not found if it belongs to another tenant.
@@ -81,7 +166,8 @@ func (s *Store) Replay(ctx context.Context, tenant hook.TenantID, id hook.Replay
 	return row.replay(), nil
 }
 
-// Replays lists the replays of tenants, newest first; only those of one webhook if one is given. A page may be short,
+// Replays lists the replays of tenants, newest first; only those of one webhook if one is given, also those over several
+// with it. A page may be short,
 // even empty, without being the last: next is where the next page begins, nil at the end.
 func (s *Store) Replays(ctx context.Context, of hook.TenantFilter, webhook *hook.WebhookID, p hook.Page) (list []hook.Replay, next *[16]byte, err error) {
 	l := replaysListing(of, webhook)
@@ -96,7 +182,7 @@ func replaysListing(of hook.TenantFilter, webhook *hook.WebhookID) listing {
 	l := listing{table: "replays", alias: "r", columns: replayColumns, args: pgx.StrictNamedArgs{}}
 	l.ofTenants(of)
 	if webhook != nil {
-		l.filter = append(l.filter, `r.webhook_id = @webhook`)
+		l.filter = append(l.filter, `(r.webhook_id = @webhook or r.many and (r.webhook_ids is null or @webhook = any(r.webhook_ids)))`)
 		l.choose(pgx.StrictNamedArgs{"webhook": [16]byte(*webhook)})
 	}
 	return l
@@ -111,8 +197,9 @@ func collectReplays(rows pgx.Rows) (list []hook.Replay, err error) {
 }
 
 // UpdateReplay applies change to a replay that has not ended, and wakes its workflow. A replay that becomes canceled
-// ends its outstanding deliveries, at most those of replayWindow plus one second at its rate: 11,000 rows, some
-// tenths of a second. It then returns only when no sender begins a request of the replay any more. An error of change
+// ends its outstanding deliveries. Of a replay of one webhook these are at most those of replayWindow plus one second at
+// its rate: 11,000 rows, some tenths of a second; one over several has a few seconds' worth more for each webhook that is
+// behind. It then returns only when no sender begins a request of the replay any more. An error of change
 // is returned as it is, and nothing is stored.
 func (s *Store) UpdateReplay(ctx context.Context, tenant hook.TenantID, id hook.ReplayID, change func(*hook.Replay) error) (hook.Replay, error) {
 	var r hook.Replay
@@ -170,33 +257,16 @@ func updateReplay(ctx context.Context, tx pgx.Tx, r *hook.Replay, wake bool) err
 		return err // outstanding deliveries of a webhook that has ended are revoked
 	}
 	// Senders that have loaded the deliveries must load them anew. Webhooks are locked before deliveries, as
-	// everywhere.
-	if _, err := tx.Exec(ctx, `update webhooks set version = version + 1 where id = $1`, [16]byte(r.WebhookID)); err != nil {
+	// everywhere, and in order.
+	_, err = tx.Exec(ctx, `
+		update webhooks set version = version + 1 where id = any(array(
+			select id from webhooks where id = $2 or id in (select webhook_id from deliveries where replay_id = $1 and next_attempt_at is not null)
+			order by id for update))`, [16]byte(r.ID), [16]byte(r.WebhookID))
+	if err != nil {
 		return err
 	}
 	_, err = cancel(ctx, tx, `replay_id = $1`, [16]byte(r.ID), hook.TextReplayCanceled)
 	return err
-}
-
-// ReplayProgress counts the deliveries of a replay by outcome.
-func (s *Store) ReplayProgress(ctx context.Context, id hook.ReplayID) (hook.ReplayProgress, error) {
-	p, err := replayProgress(ctx, s.pool, id)
-	if err != nil {
-		return p, mapErr(fmt.Errorf("count deliveries of replay %s: %w", id, err))
-	}
-	return p, nil
-}
-
-func replayProgress(ctx context.Context, q querier, id hook.ReplayID) (p hook.ReplayProgress, err error) {
-	rows, _ := q.Query(ctx, `
-		select count(*) filter (where d.state = 'success'), count(*) filter (where d.state = 'canceled' or `+revoked+`),
-			count(*) filter (where d.next_attempt_at is not null and not coalesce(`+revoked+`, false)), count(*)
-		from (select * from deliveries where replay_id = $1) d
-		left join (select w.active, w.generation from webhooks w join replays r on r.webhook_id = w.id where r.id = $1) w on true`, [16]byte(id))
-	var all int
-	_, err = pgx.ForEachRow(rows, []any{&p.Succeeded, &p.Canceled, &p.Outstanding, &all}, func() error { return nil })
-	p.Failed = all - p.Succeeded - p.Canceled - p.Outstanding
-	return p, err
 }
 
 // ReplaySleeps stores when the workflow of a replay will look again. It stores nothing and returns false if the

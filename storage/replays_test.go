@@ -147,13 +147,13 @@ func TestReplayRate(t *testing.T) {
 	r := f.replay(t, w, hook.ReplayMissing, func(r *hook.Replay) { r.Rate = 5 })
 	step := must(f.ReplayStep(t.Context(), r.ID, 0))
 	require.Equal(t, 5, step.Created)
-	require.True(t, step.Undrained)
+	require.Equal(t, []hook.WebhookID{w.ID}, step.Undrained)
 	require.False(t, step.Exhausted)
 	require.Equal(t, 2, must(f.ReplayStep(t.Context(), r.ID, 3)).Created)
 	step = f.steps(t, r)
 	require.True(t, step.Full, "ten seconds' worth wait")
 	require.Zero(t, step.Created)
-	require.False(t, step.Undrained)
+	require.Empty(t, step.Undrained)
 	require.Equal(t, 52, step.Replay.Created)
 	for range 60 { // as the drain would
 		for _, job := range f.backlog(t, w, 100).Jobs {

@@ -134,7 +134,7 @@ func TestDeferringWakesAnIdleDrain(t *testing.T) {
 			r := f.replay(t, w, hook.ReplayMissing, nil)
 			step := must(f.ReplayStep(t.Context(), r.ID, 0))
 			require.Equal(t, 1, step.Created)
-			require.False(t, step.Undrained)
+			require.Empty(t, step.Undrained)
 			_, err := f.UpdateReplay(t.Context(), w.TenantID, r.ID, func(r *hook.Replay) error { r.State = hook.ReplayCanceled; return nil })
 			require.NoError(t, err)
 		},

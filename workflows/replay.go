@@ -7,8 +7,8 @@ import (
 	"grapnel/internal/contract"
 )
 
-// Replay sends events of the past to a webhook: its activity makes deliveries at the replay's
-// rate, and the webhook's drain sends them. It ends when all of them have ended, or when the
+// Replay sends events of the past to a webhook, or to several (A6): its activity makes deliveries
+// at the replay's rate, and the webhooks' drains send them. It ends when all of them have ended, or when the
 // replay was canceled. To pause or cancel a replay, or to change its rate, the client changes
 // the replay in the store.
 func (w *Workflows) Replay(ctx workflow.Context, in contract.ReplayInput) (contract.ReplayResult, error) {

@@ -296,6 +296,27 @@ func (e ErrorClass) Valid() bool {
 	}
 }
 
+// Defines values for LeftOutReason.
+const (
+	LeftOutReasonAtMostOnce LeftOutReason = "at_most_once"
+	LeftOutReasonDeleted    LeftOutReason = "deleted"
+	LeftOutReasonInactive   LeftOutReason = "inactive"
+)
+
+// Valid indicates whether the value is a known member of the LeftOutReason enum.
+func (e LeftOutReason) Valid() bool {
+	switch e {
+	case LeftOutReasonAtMostOnce:
+		return true
+	case LeftOutReasonDeleted:
+		return true
+	case LeftOutReasonInactive:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NotDeliveredReason.
 const (
 	NotDeliveredReasonCreatedLater  NotDeliveredReason = "created later"
@@ -1579,6 +1600,64 @@ type CreateCommendaWebhookRequest struct {
 	URL string `json:"url"`
 }
 
+// CreateReplayRequest defines model for CreateReplayRequest.
+type CreateReplayRequest struct {
+	// DeliveryIds Deliveries chosen one by one, whatever their status; without any other condition. Each event is sent to its webhook again, unless an attempt is to come.
+	//
+	// Example: ["del_01kab1s6rzfkqbzry2kztmfpx1"]
+	DeliveryIds *[]string `json:"delivery_ids,omitempty"`
+
+	// DryRun true only counts, for each webhook, and sends nothing.
+	//
+	// Example: false
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// ErrorClass The class of the failure, for programs.
+	//
+	// Example: status
+	ErrorClass *ErrorClass `json:"error_class,omitempty"`
+
+	// EventTypes Only events of these types; also prefix.* and *. A type that is not in the catalogue is refused, unless one of the webhooks subscribes to it by name.
+	//
+	// Example: ["user.created"]
+	EventTypes *[]string `json:"event_types,omitempty"`
+
+	// Rate Deliveries per second at most, of all webhooks together. Default: 100. Each webhook's own limit holds too.
+	//
+	// Example: 100
+	Rate *int64 `json:"rate,omitempty"`
+
+	// Reference Only events with this reference.
+	//
+	// Example: order_4711
+	Reference *string `json:"reference,omitempty"`
+
+	// Since Events from this time on. Required without delivery_ids.
+	//
+	// Example: 2026-01-15T00:00:00Z
+	Since *time.Time `json:"since,omitempty"`
+
+	// Status Which events it sends.
+	//
+	// Example: failed
+	Status *ReplayStatus `json:"status,omitempty"`
+
+	// StatusClass Only deliveries whose last HTTP status is of this class, as in the list of deliveries: 2xx, 3xx, 4xx or 5xx.
+	//
+	// Example: 5xx
+	StatusClass *string `json:"status_class,omitempty"`
+
+	// Until Events before this time. Default: now.
+	//
+	// Example: 2026-01-16T00:00:00Z
+	Until *time.Time `json:"until,omitempty"`
+
+	// WebhookIds The webhooks that get the events. Default: all of the account. Inactive ones are left out; paused ones get their deliveries when the pause ends.
+	//
+	// Example: ["hook_01kab1s6rzfkqbzry2kztmfpx1"]
+	WebhookIds *[]string `json:"webhook_ids,omitempty"`
+}
+
 // CreateScope What the key permits. subscribe permits to follow topics and nothing else. admin includes these. platform lets the key act, within its other scopes, for every tenant; only a platform key can create such a key, and without naming a tenant.
 type CreateScope string
 
@@ -2266,6 +2345,24 @@ type DiagnosisVerdict string
 // Example: status
 type ErrorClass string
 
+// EstimatedWebhook defines model for EstimatedWebhook.
+type EstimatedWebhook struct {
+	// Events How many events it would be sent, of those counted.
+	//
+	// Example: 12
+	Events int64 `json:"events"`
+
+	// LeftOut Why it gets nothing; absent if it may get something. deleted, inactive: the webhook. at_most_once: a Momento message is never sent twice, so only missing ones can be replayed.
+	//
+	// Example: inactive
+	LeftOut *LeftOutReason `json:"left_out,omitempty"`
+
+	// WebhookID The webhook.
+	//
+	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
+	WebhookID string `json:"webhook_id"`
+}
+
 // Event defines model for Event.
 type Event struct {
 	// CacheName The cache of a momento message, whose type is its topic and whose data is its text.
@@ -2480,6 +2577,11 @@ type Explanation struct {
 	// Example: The receiver answered 500 Internal Server Error: an error within the receiver.
 	Summary string `json:"summary"`
 }
+
+// LeftOutReason Why it gets nothing; absent if it may get something. deleted, inactive: the webhook. at_most_once: a Momento message is never sent twice, so only missing ones can be replayed.
+//
+// Example: inactive
+type LeftOutReason string
 
 // MomentoDestination defines model for MomentoDestination.
 type MomentoDestination struct {
@@ -2762,7 +2864,12 @@ type PutTenantRequest struct {
 
 // Replay defines model for Replay.
 type Replay struct {
-	// Created Deliveries made so far, one for each event.
+	// AllWebhooks Whether it is over all webhooks of the account that existed when it was begun.
+	//
+	// Example: false
+	AllWebhooks *bool `json:"all_webhooks,omitempty"`
+
+	// Created Deliveries made so far, one for each event and webhook.
 	//
 	// Example: 1200
 	Created int64 `json:"created"`
@@ -2772,17 +2879,27 @@ type Replay struct {
 	// Example: 2026-01-16T08:00:00Z
 	CreatedAt time.Time `json:"created_at"`
 
+	// DeliveryIds The deliveries that were chosen one by one.
+	//
+	// Example: ["del_01kab1s6rzfkqbzry2kztmfpx1"]
+	DeliveryIds *[]string `json:"delivery_ids,omitempty"`
+
 	// EndedAt When the replay was completed or canceled.
 	//
 	// Example: 2026-01-16T08:03:00Z
 	EndedAt *time.Time `json:"ended_at,omitempty"`
+
+	// ErrorClass The class of the failure, for programs.
+	//
+	// Example: status
+	ErrorClass *ErrorClass `json:"error_class,omitempty"`
 
 	// EventTypes Only events of these types.
 	//
 	// Example: ["user.created"]
 	EventTypes *[]string `json:"event_types,omitempty"`
 
-	// Events Events that got a delivery so far. A dry run counts those that would get one.
+	// Events Events that got a delivery so far, counted for each of its webhooks. A dry run counts those that would get one.
 	//
 	// Example: 1200
 	Events int64 `json:"events"`
@@ -2792,7 +2909,7 @@ type Replay struct {
 	// Example: rpl_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
-	// LookedTo The time up to which events have been examined, between since and until.
+	// LookedTo The time up to which events have been examined, between since and until; of several webhooks that of the one furthest behind.
 	//
 	// Example: 2026-01-15T12:00:00Z
 	LookedTo time.Time       `json:"looked_to"`
@@ -2808,7 +2925,12 @@ type Replay struct {
 	// Example: Webhook deleted
 	Reason *string `json:"reason,omitempty"`
 
-	// Scanned Events examined so far, including those that the replay leaves out.
+	// Reference Only events with this reference.
+	//
+	// Example: order_4711
+	Reference *string `json:"reference,omitempty"`
+
+	// Scanned Events, or deliveries, examined so far, including those that the replay leaves out.
 	//
 	// Example: 20000
 	Scanned int64 `json:"scanned"`
@@ -2828,6 +2950,11 @@ type Replay struct {
 	// Example: failed
 	Status ReplayStatus `json:"status"`
 
+	// StatusClass Only deliveries whose last HTTP status is of this class.
+	//
+	// Example: 5xx
+	StatusClass *string `json:"status_class,omitempty"`
+
 	// TenantID The tenant that it belongs to. Only in lists over all tenants.
 	//
 	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
@@ -2843,10 +2970,23 @@ type Replay struct {
 	// Example: 2026-01-16T08:00:12Z
 	UpdatedAt time.Time `json:"updated_at"`
 
-	// WebhookID The webhook that gets the events.
+	// WebhookID The webhook that gets the events; empty for a replay over several webhooks.
 	//
 	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
 	WebhookID string `json:"webhook_id"`
+
+	// WebhookIds The webhooks of a replay over several; absent if it is over all.
+	//
+	// Example: ["hook_01kab1s6rzfkqbzry2kztmfpx1"]
+	WebhookIds *[]string `json:"webhook_ids,omitempty"`
+
+	// Webhooks The results for each webhook of a replay over several, up to 1,000; absent in lists.
+	Webhooks *[]ReplayedWebhook `json:"webhooks,omitempty"`
+
+	// WebhooksOmitted Whether it has more webhooks than are shown.
+	//
+	// Example: false
+	WebhooksOmitted *bool `json:"webhooks_omitted,omitempty"`
 
 	// WorkflowID Its workflow in Temporal.
 	//
@@ -2871,10 +3011,18 @@ type ReplayEstimate struct {
 	// Example: true
 	DryRun bool `json:"dry_run"`
 
-	// Events How many events would be sent if the replay began now.
+	// Events How many events would be sent if the replay began now, counted for each of its webhooks.
 	//
 	// Example: 1200
 	Events int64 `json:"events"`
+
+	// Webhooks What each webhook would get, of a replay over several, up to 1,000.
+	Webhooks *[]EstimatedWebhook `json:"webhooks,omitempty"`
+
+	// WebhooksOmitted Whether the replay has more webhooks than are shown.
+	//
+	// Example: false
+	WebhooksOmitted *bool `json:"webhooks_omitted,omitempty"`
 }
 
 // ReplayList defines model for ReplayList.
@@ -2952,6 +3100,44 @@ type ReplayWebhookRequest struct {
 	//
 	// Example: 2026-01-16T00:00:00Z
 	Until *time.Time `json:"until,omitempty"`
+}
+
+// ReplayedWebhook defines model for ReplayedWebhook.
+type ReplayedWebhook struct {
+	// Behind Whether it does not take deliveries as fast as the others. It is then replayed apart from them, and does not delay them.
+	//
+	// Example: false
+	Behind *bool `json:"behind,omitempty"`
+
+	// Canceled Deliveries canceled with the replay, or because the webhook was deleted or disabled.
+	//
+	// Example: 0
+	Canceled int64 `json:"canceled"`
+
+	// Failed Deliveries that have failed for good.
+	//
+	// Example: 20
+	Failed int64 `json:"failed"`
+
+	// LeftOut Why it gets nothing; absent if it may get something. deleted, inactive: the webhook. at_most_once: a Momento message is never sent twice, so only missing ones can be replayed.
+	//
+	// Example: inactive
+	LeftOut *LeftOutReason `json:"left_out,omitempty"`
+
+	// Outstanding Deliveries with an attempt to come.
+	//
+	// Example: 80
+	Outstanding int64 `json:"outstanding"`
+
+	// Succeeded Deliveries with an answer of 2xx.
+	//
+	// Example: 1100
+	Succeeded int64 `json:"succeeded"`
+
+	// WebhookID The webhook.
+	//
+	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
+	WebhookID string `json:"webhook_id"`
 }
 
 // RotateSecretRequest defines model for RotateSecretRequest.
@@ -3929,7 +4115,7 @@ type ListReplaysParams struct {
 	// Cursor next_cursor of the previous page. Absent: the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// WebhookID Only replays of this webhook.
+	// WebhookID Only replays of this webhook, also those over several with it.
 	WebhookID *string `form:"webhook_id,omitempty" json:"webhook_id,omitempty"`
 }
 
@@ -4082,6 +4268,9 @@ type PublishEventJSONRequestBody = PublishEventRequest
 
 // PublishEventsJSONRequestBody defines body for PublishEvents for application/json ContentType.
 type PublishEventsJSONRequestBody = PublishEventsRequest
+
+// CreateReplayJSONRequestBody defines body for CreateReplay for application/json ContentType.
+type CreateReplayJSONRequestBody = CreateReplayRequest
 
 // UpdateReplayJSONRequestBody defines body for UpdateReplay for application/json ContentType.
 type UpdateReplayJSONRequestBody = UpdateReplayRequest
@@ -4465,6 +4654,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/replays (the `ListReplays` operationId).
 	ListReplays(ctx context.Context, params *ListReplaysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateReplayWithBody Send events of the past to several webhooks
+	//
+	// Begins a replay over the given webhooks, or all: each event gets a new delivery with all attempts for each webhook, oldest event first. With status failed, status_class or error_class it sends what the list of deliveries shows for the same filters, each event once for each webhook. Only one replay of a webhook is under way at a time, apart from those with delivery_ids. With dry_run it only counts, for some seconds and up to 100,000. webhooks in the answer says which are left out, and why.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/replays (the `CreateReplay` operationId).
+	CreateReplayWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateReplay Send events of the past to several webhooks
+	//
+	// Begins a replay over the given webhooks, or all: each event gets a new delivery with all attempts for each webhook, oldest event first. With status failed, status_class or error_class it sends what the list of deliveries shows for the same filters, each event once for each webhook. Only one replay of a webhook is under way at a time, apart from those with delivery_ids. With dry_run it only counts, for some seconds and up to 100,000. webhooks in the answer says which are left out, and why.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/replays (the `CreateReplay` operationId).
+	CreateReplay(ctx context.Context, body CreateReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetReplay Get a replay
 	//
@@ -5420,6 +5627,44 @@ func (c *Client) GetEvent(ctx context.Context, id string, reqEditors ...RequestE
 // Corresponds with GET /v1/replays (the `ListReplays` operationId).
 func (c *Client) ListReplays(ctx context.Context, params *ListReplaysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListReplaysRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateReplayWithBody Send events of the past to several webhooks
+//
+// Begins a replay over the given webhooks, or all: each event gets a new delivery with all attempts for each webhook, oldest event first. With status failed, status_class or error_class it sends what the list of deliveries shows for the same filters, each event once for each webhook. Only one replay of a webhook is under way at a time, apart from those with delivery_ids. With dry_run it only counts, for some seconds and up to 100,000. webhooks in the answer says which are left out, and why.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/replays (the `CreateReplay` operationId).
+func (c *Client) CreateReplayWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateReplayRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateReplay Send events of the past to several webhooks
+//
+// Begins a replay over the given webhooks, or all: each event gets a new delivery with all attempts for each webhook, oldest event first. With status failed, status_class or error_class it sends what the list of deliveries shows for the same filters, each event once for each webhook. Only one replay of a webhook is under way at a time, apart from those with delivery_ids. With dry_run it only counts, for some seconds and up to 100,000. webhooks in the answer says which are left out, and why.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/replays (the `CreateReplay` operationId).
+func (c *Client) CreateReplay(ctx context.Context, body CreateReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateReplayRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7947,6 +8192,46 @@ func NewListReplaysRequest(server string, params *ListReplaysParams) (*http.Requ
 	return req, nil
 }
 
+// NewCreateReplayRequest calls the generic CreateReplay builder with application/json body
+func NewCreateReplayRequest(server string, body CreateReplayJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateReplayRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateReplayRequestWithBody constructs an http.Request for the CreateReplay method, with any body, and a specified content type
+func NewCreateReplayRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/replays")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewGetReplayRequest constructs an http.Request for the GetReplay method
 func NewGetReplayRequest(server string, id string) (*http.Request, error) {
 	var err error
@@ -9907,6 +10192,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/replays (the `ListReplays` operationId).
 	ListReplaysWithResponse(ctx context.Context, params *ListReplaysParams, reqEditors ...RequestEditorFn) (*ListReplaysResponse, error)
 
+	// CreateReplayWithBodyWithResponse Send events of the past to several webhooks
+	//
+	// Begins a replay over the given webhooks, or all: each event gets a new delivery with all attempts for each webhook, oldest event first. With status failed, status_class or error_class it sends what the list of deliveries shows for the same filters, each event once for each webhook. Only one replay of a webhook is under way at a time, apart from those with delivery_ids. With dry_run it only counts, for some seconds and up to 100,000. webhooks in the answer says which are left out, and why.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/replays (the `CreateReplay` operationId).
+	CreateReplayWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateReplayResponse, error)
+
+	// CreateReplayWithResponse Send events of the past to several webhooks
+	//
+	// Begins a replay over the given webhooks, or all: each event gets a new delivery with all attempts for each webhook, oldest event first. With status failed, status_class or error_class it sends what the list of deliveries shows for the same filters, each event once for each webhook. Only one replay of a webhook is under way at a time, apart from those with delivery_ids. With dry_run it only counts, for some seconds and up to 100,000. webhooks in the answer says which are left out, and why.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/replays (the `CreateReplay` operationId).
+	CreateReplayWithResponse(ctx context.Context, body CreateReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateReplayResponse, error)
+
 	// GetReplayWithResponse Get a replay
 	//
 	// The replay with the results of its deliveries so far.
@@ -11523,6 +11826,61 @@ func (r ListReplaysResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListReplaysResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CreateReplayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReplayEstimate
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Replay
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateReplayResponse) GetJSON200() *ReplayEstimate {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CreateReplayResponse) GetJSON202() *Replay {
+	return r.JSON202
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CreateReplayResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateReplayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateReplayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateReplayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateReplayResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13486,6 +13844,36 @@ func (c *ClientWithResponses) ListReplaysWithResponse(ctx context.Context, param
 	return ParseListReplaysResponse(rsp)
 }
 
+// CreateReplayWithBodyWithResponse Send events of the past to several webhooks
+//
+// Begins a replay over the given webhooks, or all: each event gets a new delivery with all attempts for each webhook, oldest event first. With status failed, status_class or error_class it sends what the list of deliveries shows for the same filters, each event once for each webhook. Only one replay of a webhook is under way at a time, apart from those with delivery_ids. With dry_run it only counts, for some seconds and up to 100,000. webhooks in the answer says which are left out, and why.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/replays (the `CreateReplay` operationId).
+func (c *ClientWithResponses) CreateReplayWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateReplayResponse, error) {
+	rsp, err := c.CreateReplayWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateReplayResponse(rsp)
+}
+
+// CreateReplayWithResponse Send events of the past to several webhooks
+//
+// Begins a replay over the given webhooks, or all: each event gets a new delivery with all attempts for each webhook, oldest event first. With status failed, status_class or error_class it sends what the list of deliveries shows for the same filters, each event once for each webhook. Only one replay of a webhook is under way at a time, apart from those with delivery_ids. With dry_run it only counts, for some seconds and up to 100,000. webhooks in the answer says which are left out, and why.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/replays (the `CreateReplay` operationId).
+func (c *ClientWithResponses) CreateReplayWithResponse(ctx context.Context, body CreateReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateReplayResponse, error) {
+	rsp, err := c.CreateReplay(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateReplayResponse(rsp)
+}
+
 // GetReplayWithResponse Get a replay
 //
 // The replay with the results of its deliveries so far.
@@ -14983,6 +15371,46 @@ func ParseListReplaysResponse(rsp *http.Response) (*ListReplaysResponse, error) 
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateReplayResponse parses an HTTP response from a CreateReplayWithResponse call
+func ParseCreateReplayResponse(rsp *http.Response) (*CreateReplayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateReplayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReplayEstimate
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Replay
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -18,6 +18,7 @@ type Commands struct {
 	Events     eventsCommand     `cmd:"" group:"api" help:"Publish events; list them; show who got one."`
 	EventTypes eventTypesCommand `cmd:"" name:"event-types" group:"api" help:"List, show, add, change and delete event types."`
 	Deliveries deliveriesCommand `cmd:"" group:"api" help:"List and show deliveries; send one again; find out why a signature does not verify."`
+	Replay     replayCommand     `cmd:"" group:"api" help:"Send events of the past again: to several webhooks or all, or chosen deliveries."`
 	Replays    replaysCommand    `cmd:"" group:"api" help:"Show, pause, resume and cancel replays."`
 	Audit      auditCommand      `cmd:"" group:"api" help:"List who has changed what."`
 	Usage      usageCommand      `cmd:"" group:"api" help:"Count the account's events, deliveries and attempts by day or hour."`

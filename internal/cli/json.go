@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// object builds a request's body from pairs of a name and a value. The value of "data" is JSON and stays
-// unchanged, digit for digit. Empty values are left out.
+// object builds a request's body from pairs of a name and a value. The values of "data" and "references" are JSON and
+// stay unchanged, digit for digit. Empty values are left out.
 func object(pairs ...string) (io.Reader, error) {
 	var b bytes.Buffer
 	for pair := range slices.Chunk(pairs, 2) {
@@ -17,10 +17,14 @@ func object(pairs ...string) (io.Reader, error) {
 		if len(value) == 0 {
 			continue
 		}
-		if name != "data" {
+		switch name {
+		case "data":
+			if err := valid(value); err != nil {
+				return nil, failf(codeWrong, "--data %w", err)
+			}
+		case "references":
+		default:
 			value, _ = json.Marshal(pair[1]) // a string can always be encoded
-		} else if err := valid(value); err != nil {
-			return nil, failf(codeWrong, "--data %w", err)
 		}
 		fmt.Fprintf(&b, "%c%q:%s", separator(&b), name, value)
 	}

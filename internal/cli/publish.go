@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -17,12 +18,13 @@ type eventsCommand struct {
 type publishCommand struct {
 	connection
 	output
-	File  string `arg:"" optional:"" default:"-" help:"NDJSON: one event per line, as {\"type\":…,\"data\":…}, and with \"id\" if you may repeat it. Default: standard input."`
-	Type  string `env:"-" help:"The event's type. Without --data, each line is the data of an event of this type."`
-	Data  string `env:"-" placeholder:"JSON" help:"The data of one event. Only this event is published."`
-	ID    string `name:"id" env:"-" help:"Your own id of the event, for idempotency."`
-	Batch int    `default:"100" env:"-" help:"Events per request, 1 to 1000."`
-	Rate  int    `default:"0" env:"-" help:"Events per second at most; 0 means no limit."`
+	File       string   `arg:"" optional:"" default:"-" help:"NDJSON: one event per line, as {\"type\":…,\"data\":…}, and with \"id\" if you may repeat it. Default: standard input."`
+	Type       string   `env:"-" help:"The event's type. Without --data, each line is the data of an event of this type."`
+	Data       string   `env:"-" placeholder:"JSON" help:"The data of one event. Only this event is published."`
+	ID         string   `name:"id" env:"-" help:"Your own id of the event, for idempotency."`
+	References []string `name:"reference" env:"-" placeholder:"REFERENCE" sep:"none" help:"A reference by which the event and its deliveries are found, such as the id of an order; may be repeated, up to 10 times. Needs --data."`
+	Batch      int      `default:"100" env:"-" help:"Events per request, 1 to 1000."`
+	Rate       int      `default:"0" env:"-" help:"Events per second at most; 0 means no limit."`
 }
 
 // Validate refuses combinations of flags without a meaning.
@@ -34,6 +36,8 @@ func (c *publishCommand) Validate() error {
 		return errors.New("--data publishes one event: give no file with it")
 	case c.ID != "" && c.Data == "":
 		return errors.New("--id needs --data: it is the id of one event")
+	case len(c.References) > 0 && c.Data == "":
+		return errors.New("--reference needs --data: the lines of a file have references of their own")
 	case c.Batch < 1 || c.Batch > 1000:
 		return fmt.Errorf("--batch %d: want 1 to 1000", c.Batch)
 	case c.Rate < 0:
@@ -62,7 +66,12 @@ func (c *publishCommand) Run(ctx context.Context, s Streams) error {
 const jsonType = "application/json"
 
 func (c *publishCommand) one(ctx context.Context, s Streams, client *grapnelapi.ClientWithResponses) error {
-	event, err := object("type", c.Type, "data", c.Data, "id", c.ID)
+	references := ""
+	if len(c.References) > 0 {
+		text, _ := json.Marshal(c.References) // strings can always be encoded
+		references = string(text)
+	}
+	event, err := object("type", c.Type, "data", c.Data, "id", c.ID, "references", references)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	grapnelapi "grapnel/clients/go"
 )
@@ -37,10 +38,7 @@ func (c *replayWebhookCommand) Run(ctx context.Context, s Streams) error {
 		if err != nil {
 			return err
 		}
-		return c.show(s, n.raw, func(p *printer) {
-			least := map[bool]string{true: "", false: "at least "}[n.value.Complete]
-			p.facts("events", fmt.Sprintf("%s%d", least, n.value.Events))
-		})
+		return c.show(s, n.raw, func(p *printer) { p.estimate(&n.value) })
 	}
 	r, err := take[grapnelapi.Replay](answer, err)
 	if err != nil {
@@ -80,7 +78,7 @@ func (c *listReplaysCommand) Run(ctx context.Context, s Streams) error {
 		rows := [][]string{{"ID", "STATE", "STATUS", "SCANNED", "EVENTS", "WEBHOOK", "CREATED", "ENDED"}}
 		for _, r := range list.value.Replays {
 			rows = append(rows, []string{
-				r.ID, string(r.State), string(r.Status), number(r.Scanned), number(r.Events), r.WebhookID, moment(&r.CreatedAt), moment(r.EndedAt),
+				r.ID, string(r.State), string(r.Status), number(r.Scanned), number(r.Events), receivers(&r), moment(&r.CreatedAt), moment(r.EndedAt),
 			})
 		}
 		p.table(rows)
@@ -157,8 +155,23 @@ func (p *printer) replay(r *grapnelapi.Replay) {
 			r.Progress.Succeeded, r.Progress.Failed, r.Progress.Canceled, r.Progress.Outstanding)
 	}
 	p.facts(
-		"id", r.ID, "state", string(r.State), "reason", clean(known(r.Reason)), "webhook", r.WebhookID, "status", string(r.Status),
+		"id", r.ID, "state", string(r.State), "reason", clean(known(r.Reason)), "webhook", receivers(r), "status", string(r.Status),
+		"status class", known(r.StatusClass), "error class", string(known(r.ErrorClass)), "event types", clean(strings.Join(known(r.EventTypes), ", ")),
+		"reference", clean(known(r.Reference)), "chosen deliveries", number(int64(len(known(r.DeliveryIds)))),
 		"since", moment(&r.Since), "until", moment(&r.Until), "looked to", moment(&r.LookedTo), "rate", number(r.Rate),
 		"scanned", number(r.Scanned), "events", number(r.Events), "of these", progress, "created", moment(&r.CreatedAt), "ended", moment(r.EndedAt),
 	)
+	p.replayed(r)
+}
+
+// receivers returns the webhook of a replay, or how many it has.
+func receivers(r *grapnelapi.Replay) string {
+	switch {
+	case r.WebhookID != "":
+		return r.WebhookID
+	case known(r.AllWebhooks):
+		return "all"
+	default:
+		return fmt.Sprintf("%d webhooks", len(known(r.WebhookIds)))
+	}
 }

@@ -117,15 +117,33 @@ func (t *EventType) AuditMembers() []AuditMember {
 
 // AuditMembers returns the replay's members for the audit log.
 func (r *Replay) AuditMembers() []AuditMember {
-	return []AuditMember{
-		{Name: "webhook_id", Value: r.WebhookID.String()},
+	webhooks := []AuditMember{{Name: "webhook_id", Value: r.WebhookID.String()}}
+	if r.Many {
+		webhooks = []AuditMember{
+			{Name: "webhook_ids", Value: idTexts(r.WebhookIDs)},
+			{Name: "all_webhooks", Value: r.WebhookIDs == nil},
+			{Name: "delivery_ids", Value: idTexts(r.DeliveryIDs)},
+			{Name: "status_class", Value: r.StatusClass},
+			{Name: "error_class", Value: string(r.Class)},
+			{Name: "reference", Value: r.Reference},
+		}
+	}
+	return append(webhooks, []AuditMember{
 		{Name: "status", Value: string(r.Status)},
 		{Name: "event_types", Value: notNil(r.EventTypes)},
 		{Name: "since", Value: r.Since.UTC()},
 		{Name: "until", Value: r.Until.UTC()},
 		{Name: "rate", Value: r.Rate},
 		{Name: "state", Value: string(r.State)},
+	}...)
+}
+
+func idTexts[T interface{ String() string }](ids []T) []string {
+	list := make([]string, 0, len(ids))
+	for _, id := range ids {
+		list = append(list, id.String())
 	}
+	return list
 }
 
 // ReplayAction returns the action that turned a replay's state before into now.

@@ -5,6 +5,10 @@ import "slices"
 // DeliverySearch selects deliveries of all webhooks of a tenant (A2). Zero values do not narrow it.
 type DeliverySearch struct {
 	WebhookID WebhookID
+	// WebhookIDs are webhooks of which the delivery is for one, nil is any; Except are those that it is not for.
+	WebhookIDs, Except []WebhookID
+	// IDs are the deliveries of which it is one; nil is any.
+	IDs []DeliveryID
 	// States are the wanted states; a delivery has one of them.
 	States []DeliveryState
 	// StatusClass is the first digit of the last HTTP status, 2 to 5. From 3 on, deliveries that have succeeded are left out.
@@ -13,6 +17,8 @@ type DeliverySearch struct {
 	Class ErrorClass
 	// EventType is a type, or a pattern of types.
 	EventType string
+	// EventTypes are several of them, of which one must match; empty is any.
+	EventTypes []string
 	// Reference is one of the event's references (A1).
 	Reference string
 	// Final wants deliveries without an attempt to come (true) or with one (false).
@@ -64,4 +70,12 @@ func (s *DeliverySearch) Ended() *bool {
 		return &ended
 	}
 	return s.Final
+}
+
+// Types returns the patterns of types of which the event's must match one; none is any.
+func (s *DeliverySearch) Types() []string {
+	if s.EventType != "" {
+		return []string{s.EventType}
+	}
+	return s.EventTypes
 }

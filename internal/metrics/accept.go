@@ -14,7 +14,7 @@ import (
 // shows as an increase.
 type acceptMetrics struct {
 	accepted, duplicate, refused, failed, operational prometheus.Counter
-	deliveries                                        prometheus.Counter
+	deliveries, replayed                              prometheus.Counter
 	took                                              prometheus.Histogram
 	ended                                             series[hook.DeliveryState, prometheus.Counter]
 	rejected                                          series[hook.Kind, prometheus.Counter]
@@ -35,6 +35,7 @@ func (r *registry) acceptMetrics() acceptMetrics {
 		refused: published.WithLabelValues("refused"), failed: published.WithLabelValues("failed"),
 		operational: published.WithLabelValues("operational"),
 		deliveries:  r.counter("deliveries", "accepted_total", "Deliveries made of accepted events."),
+		replayed:    r.counter("replays", "deliveries_total", "Deliveries made by replays."),
 		took: r.histogram("events", "accept_duration_seconds", "Time until the events of one request were durable.",
 			[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}),
 		ended:    newSeries(finalStates(), func(state string) prometheus.Counter { return ended.WithLabelValues(state) }),
@@ -108,6 +109,13 @@ func (m *Metrics) Grouped(group measure.Group, rows int, waited, took time.Durat
 func (m *Metrics) Ended(state hook.DeliveryState, n int) {
 	if m != nil {
 		m.accept.ended.of(state).Add(float64(n))
+	}
+}
+
+// Replayed counts deliveries that replays have made.
+func (m *Metrics) Replayed(n int) {
+	if m != nil {
+		m.accept.replayed.Add(float64(n))
 	}
 }
 

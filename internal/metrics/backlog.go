@@ -34,15 +34,16 @@ func (m *Metrics) WatchBacklog(logger *slog.Logger, count func(context.Context) 
 		oldestDue:       gauge("backlog", "oldest_due_seconds", "How long the oldest due attempt has been due, without deferred deliveries."),
 		unstarted:       gauge("backlog", "unstarted_events", "Accepted events whose workflow has not been started, counted up to a bound."),
 		oldestUnstarted: gauge("backlog", "oldest_unstarted_seconds", "Age of the oldest accepted event whose workflow has not been started."),
+		replays:         gauge("backlog", "replays", "Replays under way.", "state"),
 		breakers:        gauge("backlog", "open_breakers", "Webhooks whose circuit breaker is open."),
 		keptDays:        gauge("retention", "kept_days", "Days past the retention that are not dropped, because too many of their deliveries are outstanding."),
 	})
 }
 
 type backlogCollector struct {
-	count                                                                 func(context.Context) (measure.BacklogStats, error)
-	log                                                                   *slog.Logger
-	deliveries, oldestDue, unstarted, oldestUnstarted, breakers, keptDays *prometheus.Desc
+	count                                                                          func(context.Context) (measure.BacklogStats, error)
+	log                                                                            *slog.Logger
+	deliveries, oldestDue, unstarted, oldestUnstarted, replays, breakers, keptDays *prometheus.Desc
 
 	// mu guards the last count.
 	mu   sync.Mutex
@@ -53,7 +54,7 @@ type backlogCollector struct {
 
 // Describe implements prometheus.Collector.
 func (c *backlogCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.deliveries, c.oldestDue, c.unstarted, c.oldestUnstarted, c.breakers, c.keptDays} {
+	for _, d := range []*prometheus.Desc{c.deliveries, c.oldestDue, c.unstarted, c.oldestUnstarted, c.replays, c.breakers, c.keptDays} {
 		out <- d
 	}
 }
@@ -74,6 +75,8 @@ func (c *backlogCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.oldestDue, stats.OldestDue.Seconds())
 	gauge(c.unstarted, float64(stats.Unstarted))
 	gauge(c.oldestUnstarted, stats.OldestUnstarted.Seconds())
+	gauge(c.replays, float64(stats.ReplaysRunning), "running")
+	gauge(c.replays, float64(stats.ReplaysPaused), "paused")
 	gauge(c.breakers, float64(stats.Breakers))
 	gauge(c.keptDays, float64(stats.KeptDays))
 }

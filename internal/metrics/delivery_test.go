@@ -103,7 +103,7 @@ func TestBacklog(t *testing.T) {
 		require.True(t, bounded)
 		return measure.BacklogStats{
 			Due: []int{10, 20, 30, 40, 50, 60}, Deferred: []int{1, 2, 3, 4, 5, 6}, OldestDue: time.Hour, Unstarted: 8,
-			OldestUnstarted: time.Minute, Breakers: 9, KeptDays: 3,
+			OldestUnstarted: time.Minute, ReplaysRunning: 2, ReplaysPaused: 1, Breakers: 9, KeptDays: 3,
 		}, nil
 	})
 	require.Zero(t, counted, "there was no scrape")
@@ -114,6 +114,7 @@ func TestBacklog(t *testing.T) {
 			`grapnel_backlog_deliveries{due="1m",queue="workflow"} 30`, `grapnel_backlog_deliveries{due="10m",queue="workflow"} 40`,
 			`grapnel_backlog_deliveries{due="1h",queue="workflow"} 50`, `grapnel_backlog_deliveries{due="longer",queue="webhook"} 6`,
 			"grapnel_backlog_oldest_due_seconds 3600", "grapnel_backlog_unstarted_events 8", "grapnel_backlog_oldest_unstarted_seconds 60",
+			`grapnel_backlog_replays{state="running"} 2`, `grapnel_backlog_replays{state="paused"} 1`,
 			"grapnel_backlog_open_breakers 9", "grapnel_retention_kept_days 3",
 		)
 	}

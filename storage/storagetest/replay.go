@@ -136,7 +136,9 @@ func (s *Store) replayOn(r *hook.Replay, step *hook.ReplayStep, limit int) {
 	}
 	r.Created, r.Looked = r.Created+step.Created, r.Looked+step.Looked
 	if step.Created > 0 {
-		step.Undrained = s.deferring(r.WebhookID)
+		if s.deferring(r.WebhookID) {
+			step.Undrained = []hook.WebhookID{r.WebhookID}
+		}
 	}
 	step.Progress = s.progress(r.ID)
 	if step.Exhausted && step.Progress.Outstanding == 0 {

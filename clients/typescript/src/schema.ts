@@ -437,7 +437,11 @@ export interface paths {
          */
         get: operations["list-replays"];
         put?: never;
-        post?: never;
+        /**
+         * Send events of the past to several webhooks
+         * @description Begins a replay over the given webhooks, or all: each event gets a new delivery with all attempts for each webhook, oldest event first. With status failed, status_class or error_class it sends what the list of deliveries shows for the same filters, each event once for each webhook. Only one replay of a webhook is under way at a time, apart from those with delivery_ids. With dry_run it only counts, for some seconds and up to 100,000. webhooks in the answer says which are left out, and why.
+         */
+        post: operations["create-replay"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1762,6 +1766,72 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        CreateReplayRequest: {
+            /**
+             * @description Deliveries chosen one by one, whatever their status; without any other condition. Each event is sent to its webhook again, unless an attempt is to come.
+             * @example [
+             *       "del_01kab1s6rzfkqbzry2kztmfpx1"
+             *     ]
+             */
+            delivery_ids?: string[];
+            /**
+             * @description true only counts, for each webhook, and sends nothing.
+             * @example false
+             */
+            dry_run?: boolean;
+            /**
+             * @description Only deliveries whose last attempt failed in this way, as in the list of deliveries.
+             * @example timeout
+             */
+            error_class?: components["schemas"]["ErrorClass"];
+            /**
+             * @description Only events of these types; also prefix.* and *. A type that is not in the catalogue is refused, unless one of the webhooks subscribes to it by name.
+             * @example [
+             *       "user.created"
+             *     ]
+             */
+            event_types?: string[];
+            /**
+             * Format: int64
+             * @description Deliveries per second at most, of all webhooks together. Default: 100. Each webhook's own limit holds too.
+             * @example 100
+             */
+            rate?: number;
+            /**
+             * @description Only events with this reference.
+             * @example order_4711
+             */
+            reference?: string;
+            /**
+             * Format: date-time
+             * @description Events from this time on. Required without delivery_ids.
+             * @example 2026-01-15T00:00:00Z
+             */
+            since?: string;
+            /**
+             * @description What is sent to each webhook; required without delivery_ids. failed: events that had deliveries to it and no successful one. missing: events that match its subscriptions and never had a delivery. all: all events that match; with status_class or error_class, all that had a delivery of that class. Events with an attempt to come are left out.
+             * @example failed
+             */
+            status?: components["schemas"]["ReplayStatus"];
+            /**
+             * @description Only deliveries whose last HTTP status is of this class, as in the list of deliveries: 2xx, 3xx, 4xx or 5xx.
+             * @example 5xx
+             */
+            status_class?: string;
+            /**
+             * Format: date-time
+             * @description Events before this time. Default: now.
+             * @example 2026-01-16T00:00:00Z
+             */
+            until?: string;
+            /**
+             * @description The webhooks that get the events. Default: all of the account. Inactive ones are left out; paused ones get their deliveries when the pause ends.
+             * @example [
+             *       "hook_01kab1s6rzfkqbzry2kztmfpx1"
+             *     ]
+             */
+            webhook_ids?: string[];
+        };
         /**
          * @description What the key permits. subscribe permits to follow topics and nothing else. admin includes these. platform lets the key act, within its other scopes, for every tenant; only a platform key can create such a key, and without naming a tenant.
          * @enum {string}
@@ -2510,6 +2580,24 @@ export interface components {
          * @enum {string}
          */
         ErrorClass: "status" | "redirect" | "timeout" | "refused" | "reset" | "unreachable" | "dns" | "tls" | "blocked" | "too_large" | "protocol" | "other";
+        EstimatedWebhook: {
+            /**
+             * Format: int64
+             * @description How many events it would be sent, of those counted.
+             * @example 12
+             */
+            events: number;
+            /**
+             * @description Why it would get nothing; absent if it may get something.
+             * @example inactive
+             */
+            left_out?: components["schemas"]["LeftOutReason"];
+            /**
+             * @description The webhook.
+             * @example hook_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            webhook_id: string;
+        };
         Event: {
             /**
              * @description The cache of a momento message, whose type is its topic and whose data is its text.
@@ -2756,6 +2844,12 @@ export interface components {
              */
             summary: string;
         };
+        /**
+         * @description Why it gets nothing; absent if it may get something. deleted, inactive: the webhook. at_most_once: a Momento message is never sent twice, so only missing ones can be replayed.
+         * @example inactive
+         * @enum {string}
+         */
+        LeftOutReason: "deleted" | "inactive" | "at_most_once";
         MomentoDestination: {
             /**
              * @description The URL to which messages are sent by POST.
@@ -3059,8 +3153,13 @@ export interface components {
         };
         Replay: {
             /**
+             * @description Whether it is over all webhooks of the account that existed when it was begun.
+             * @example false
+             */
+            all_webhooks?: boolean;
+            /**
              * Format: int64
-             * @description Deliveries made so far, one for each event.
+             * @description Deliveries made so far, one for each event and webhook.
              * @example 1200
              */
             created: number;
@@ -3071,11 +3170,23 @@ export interface components {
              */
             created_at: string;
             /**
+             * @description The deliveries that were chosen one by one.
+             * @example [
+             *       "del_01kab1s6rzfkqbzry2kztmfpx1"
+             *     ]
+             */
+            delivery_ids?: string[];
+            /**
              * Format: date-time
              * @description When the replay was completed or canceled.
              * @example 2026-01-16T08:03:00Z
              */
             ended_at?: string;
+            /**
+             * @description Only deliveries whose last attempt failed in this way.
+             * @example timeout
+             */
+            error_class?: components["schemas"]["ErrorClass"];
             /**
              * @description Only events of these types.
              * @example [
@@ -3085,7 +3196,7 @@ export interface components {
             event_types?: string[];
             /**
              * Format: int64
-             * @description Events that got a delivery so far. A dry run counts those that would get one.
+             * @description Events that got a delivery so far, counted for each of its webhooks. A dry run counts those that would get one.
              * @example 1200
              */
             events: number;
@@ -3096,7 +3207,7 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description The time up to which events have been examined, between since and until.
+             * @description The time up to which events have been examined, between since and until; of several webhooks that of the one furthest behind.
              * @example 2026-01-15T12:00:00Z
              */
             looked_to: string;
@@ -3114,8 +3225,13 @@ export interface components {
              */
             reason?: string;
             /**
+             * @description Only events with this reference.
+             * @example order_4711
+             */
+            reference?: string;
+            /**
              * Format: int64
-             * @description Events examined so far, including those that the replay leaves out.
+             * @description Events, or deliveries, examined so far, including those that the replay leaves out.
              * @example 20000
              */
             scanned: number;
@@ -3136,6 +3252,11 @@ export interface components {
              */
             status: components["schemas"]["ReplayStatus"];
             /**
+             * @description Only deliveries whose last HTTP status is of this class.
+             * @example 5xx
+             */
+            status_class?: string;
+            /**
              * @description The tenant that it belongs to. Only in lists over all tenants.
              * @example ten_01kab1s6rzfkqbzry2kztmfpx1
              */
@@ -3153,10 +3274,24 @@ export interface components {
              */
             updated_at: string;
             /**
-             * @description The webhook that gets the events.
+             * @description The webhook that gets the events; empty for a replay over several webhooks.
              * @example hook_01kab1s6rzfkqbzry2kztmfpx1
              */
             webhook_id: string;
+            /**
+             * @description The webhooks of a replay over several; absent if it is over all.
+             * @example [
+             *       "hook_01kab1s6rzfkqbzry2kztmfpx1"
+             *     ]
+             */
+            webhook_ids?: string[];
+            /** @description The results for each webhook of a replay over several, up to 1,000; absent in lists. */
+            webhooks?: components["schemas"]["ReplayedWebhook"][];
+            /**
+             * @description Whether it has more webhooks than are shown.
+             * @example false
+             */
+            webhooks_omitted?: boolean;
             /**
              * @description Its workflow in Temporal.
              * @example rpl_01kab1s6rzfkqbzry2kztmfpx1
@@ -3181,10 +3316,17 @@ export interface components {
             dry_run: boolean;
             /**
              * Format: int64
-             * @description How many events would be sent if the replay began now.
+             * @description How many events would be sent if the replay began now, counted for each of its webhooks.
              * @example 1200
              */
             events: number;
+            /** @description What each webhook would get, of a replay over several, up to 1,000. */
+            webhooks?: components["schemas"]["EstimatedWebhook"][];
+            /**
+             * @description Whether the replay has more webhooks than are shown.
+             * @example false
+             */
+            webhooks_omitted?: boolean;
         };
         ReplayList: {
             /**
@@ -3269,6 +3411,47 @@ export interface components {
              * @example 2026-01-16T00:00:00Z
              */
             until?: string;
+        };
+        ReplayedWebhook: {
+            /**
+             * @description Whether it does not take deliveries as fast as the others. It is then replayed apart from them, and does not delay them.
+             * @example false
+             */
+            behind?: boolean;
+            /**
+             * Format: int64
+             * @description Deliveries canceled with the replay, or because the webhook was deleted or disabled.
+             * @example 0
+             */
+            canceled: number;
+            /**
+             * Format: int64
+             * @description Deliveries that have failed for good.
+             * @example 20
+             */
+            failed: number;
+            /**
+             * @description Why it gets nothing; absent if it may get something. deleted, inactive: the webhook. at_most_once: a Momento message is never sent twice, so only missing ones can be replayed.
+             * @example inactive
+             */
+            left_out?: components["schemas"]["LeftOutReason"];
+            /**
+             * Format: int64
+             * @description Deliveries with an attempt to come.
+             * @example 80
+             */
+            outstanding: number;
+            /**
+             * Format: int64
+             * @description Deliveries with an answer of 2xx.
+             * @example 1100
+             */
+            succeeded: number;
+            /**
+             * @description The webhook.
+             * @example hook_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            webhook_id: string;
         };
         RotateSecretRequest: {
             /**
@@ -4123,6 +4306,7 @@ export type CommendaWebhookWithKey = components['schemas']['CommendaWebhookWithK
 export type CommendaWebhooksFetched = components['schemas']['CommendaWebhooksFetched'];
 export type CreateApiKeyRequest = components['schemas']['CreateAPIKeyRequest'];
 export type CreateCommendaWebhookRequest = components['schemas']['CreateCommendaWebhookRequest'];
+export type CreateReplayRequest = components['schemas']['CreateReplayRequest'];
 export type CreateScope = components['schemas']['CreateScope'];
 export type CreateTenantRequest = components['schemas']['CreateTenantRequest'];
 export type CreateTopicTokenRequest = components['schemas']['CreateTopicTokenRequest'];
@@ -4142,12 +4326,14 @@ export type DiagnosisCause = components['schemas']['DiagnosisCause'];
 export type DiagnosisFinding = components['schemas']['DiagnosisFinding'];
 export type DiagnosisVerdict = components['schemas']['DiagnosisVerdict'];
 export type ErrorClass = components['schemas']['ErrorClass'];
+export type EstimatedWebhook = components['schemas']['EstimatedWebhook'];
 export type Event = components['schemas']['Event'];
 export type EventDetail = components['schemas']['EventDetail'];
 export type EventList = components['schemas']['EventList'];
 export type EventType = components['schemas']['EventType'];
 export type EventTypeList = components['schemas']['EventTypeList'];
 export type Explanation = components['schemas']['Explanation'];
+export type LeftOutReason = components['schemas']['LeftOutReason'];
 export type MomentoDestination = components['schemas']['MomentoDestination'];
 export type MomentoSecret = components['schemas']['MomentoSecret'];
 export type MomentoSecretString = components['schemas']['MomentoSecretString'];
@@ -4174,6 +4360,7 @@ export type ReplayProgress = components['schemas']['ReplayProgress'];
 export type ReplayState = components['schemas']['ReplayState'];
 export type ReplayStatus = components['schemas']['ReplayStatus'];
 export type ReplayWebhookRequest = components['schemas']['ReplayWebhookRequest'];
+export type ReplayedWebhook = components['schemas']['ReplayedWebhook'];
 export type RotateSecretRequest = components['schemas']['RotateSecretRequest'];
 export type Scope = components['schemas']['Scope'];
 export type SignatureScheme = components['schemas']['SignatureScheme'];
@@ -9683,7 +9870,7 @@ export interface operations {
                 limit?: number;
                 /** @description next_cursor of the previous page. Absent: the first page. */
                 cursor?: string;
-                /** @description Only replays of this webhook. */
+                /** @description Only replays of this webhook, also those over several with it. */
                 webhook_id?: string;
             };
             header?: never;
@@ -9703,9 +9890,14 @@ export interface operations {
                      *       "next_cursor": "AXIBmrHU6q9ekr-Xz5m6pYVu",
                      *       "replays": [
                      *         {
+                     *           "all_webhooks": false,
                      *           "created": 1200,
                      *           "created_at": "2026-01-16T08:00:00Z",
+                     *           "delivery_ids": [
+                     *             "del_01kab1s6rzfkqbzry2kztmfpx1"
+                     *           ],
                      *           "ended_at": "2026-01-16T08:03:00Z",
+                     *           "error_class": "timeout",
                      *           "event_types": [
                      *             "user.created"
                      *           ],
@@ -9720,14 +9912,31 @@ export interface operations {
                      *           },
                      *           "rate": 100,
                      *           "reason": "Webhook deleted",
+                     *           "reference": "order_4711",
                      *           "scanned": 20000,
                      *           "since": "2026-01-15T00:00:00Z",
                      *           "state": "running",
                      *           "status": "failed",
+                     *           "status_class": "5xx",
                      *           "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "until": "2026-01-16T00:00:00Z",
                      *           "updated_at": "2026-01-16T08:00:12Z",
                      *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "webhook_ids": [
+                     *             "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *           ],
+                     *           "webhooks": [
+                     *             {
+                     *               "behind": false,
+                     *               "canceled": 0,
+                     *               "failed": 20,
+                     *               "left_out": "inactive",
+                     *               "outstanding": 80,
+                     *               "succeeded": 1100,
+                     *               "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *             }
+                     *           ],
+                     *           "webhooks_omitted": false,
                      *           "workflow_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/rpl_01kab1s6rzfkqbzry2kztmfpx1"
                      *         }
@@ -9882,6 +10091,319 @@ export interface operations {
             };
         };
     };
+    "create-replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["CreateReplayRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "complete": true,
+                     *       "dry_run": true,
+                     *       "events": 1200,
+                     *       "webhooks": [
+                     *         {
+                     *           "events": 12,
+                     *           "left_out": "inactive",
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *         }
+                     *       ],
+                     *       "webhooks_omitted": false
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ReplayEstimate"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "all_webhooks": false,
+                     *       "created": 1200,
+                     *       "created_at": "2026-01-16T08:00:00Z",
+                     *       "delivery_ids": [
+                     *         "del_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       ],
+                     *       "ended_at": "2026-01-16T08:03:00Z",
+                     *       "error_class": "timeout",
+                     *       "event_types": [
+                     *         "user.created"
+                     *       ],
+                     *       "events": 1200,
+                     *       "id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "looked_to": "2026-01-15T12:00:00Z",
+                     *       "progress": {
+                     *         "canceled": 0,
+                     *         "failed": 20,
+                     *         "outstanding": 80,
+                     *         "succeeded": 1100
+                     *       },
+                     *       "rate": 100,
+                     *       "reason": "Webhook deleted",
+                     *       "reference": "order_4711",
+                     *       "scanned": 20000,
+                     *       "since": "2026-01-15T00:00:00Z",
+                     *       "state": "running",
+                     *       "status": "failed",
+                     *       "status_class": "5xx",
+                     *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "until": "2026-01-16T00:00:00Z",
+                     *       "updated_at": "2026-01-16T08:00:12Z",
+                     *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "webhook_ids": [
+                     *         "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       ],
+                     *       "webhooks": [
+                     *         {
+                     *           "behind": false,
+                     *           "canceled": 0,
+                     *           "failed": 20,
+                     *           "left_out": "inactive",
+                     *           "outstanding": 80,
+                     *           "succeeded": 1100,
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *         }
+                     *       ],
+                     *       "webhooks_omitted": false,
+                     *       "workflow_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/rpl_01kab1s6rzfkqbzry2kztmfpx1"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Replay"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-replay": {
         parameters: {
             query?: never;
@@ -9902,9 +10424,14 @@ export interface operations {
                 content: {
                     /**
                      * @example {
+                     *       "all_webhooks": false,
                      *       "created": 1200,
                      *       "created_at": "2026-01-16T08:00:00Z",
+                     *       "delivery_ids": [
+                     *         "del_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       ],
                      *       "ended_at": "2026-01-16T08:03:00Z",
+                     *       "error_class": "timeout",
                      *       "event_types": [
                      *         "user.created"
                      *       ],
@@ -9919,14 +10446,31 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "reference": "order_4711",
                      *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
+                     *       "status_class": "5xx",
                      *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "until": "2026-01-16T00:00:00Z",
                      *       "updated_at": "2026-01-16T08:00:12Z",
                      *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "webhook_ids": [
+                     *         "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       ],
+                     *       "webhooks": [
+                     *         {
+                     *           "behind": false,
+                     *           "canceled": 0,
+                     *           "failed": 20,
+                     *           "left_out": "inactive",
+                     *           "outstanding": 80,
+                     *           "succeeded": 1100,
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *         }
+                     *       ],
+                     *       "webhooks_omitted": false,
                      *       "workflow_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/rpl_01kab1s6rzfkqbzry2kztmfpx1"
                      *     }
@@ -10108,9 +10652,14 @@ export interface operations {
                 content: {
                     /**
                      * @example {
+                     *       "all_webhooks": false,
                      *       "created": 1200,
                      *       "created_at": "2026-01-16T08:00:00Z",
+                     *       "delivery_ids": [
+                     *         "del_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       ],
                      *       "ended_at": "2026-01-16T08:03:00Z",
+                     *       "error_class": "timeout",
                      *       "event_types": [
                      *         "user.created"
                      *       ],
@@ -10125,14 +10674,31 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "reference": "order_4711",
                      *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
+                     *       "status_class": "5xx",
                      *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "until": "2026-01-16T00:00:00Z",
                      *       "updated_at": "2026-01-16T08:00:12Z",
                      *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "webhook_ids": [
+                     *         "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       ],
+                     *       "webhooks": [
+                     *         {
+                     *           "behind": false,
+                     *           "canceled": 0,
+                     *           "failed": 20,
+                     *           "left_out": "inactive",
+                     *           "outstanding": 80,
+                     *           "succeeded": 1100,
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *         }
+                     *       ],
+                     *       "webhooks_omitted": false,
                      *       "workflow_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/rpl_01kab1s6rzfkqbzry2kztmfpx1"
                      *     }
@@ -10373,9 +10939,14 @@ export interface operations {
                 content: {
                     /**
                      * @example {
+                     *       "all_webhooks": false,
                      *       "created": 1200,
                      *       "created_at": "2026-01-16T08:00:00Z",
+                     *       "delivery_ids": [
+                     *         "del_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       ],
                      *       "ended_at": "2026-01-16T08:03:00Z",
+                     *       "error_class": "timeout",
                      *       "event_types": [
                      *         "user.created"
                      *       ],
@@ -10390,14 +10961,31 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "reference": "order_4711",
                      *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
+                     *       "status_class": "5xx",
                      *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "until": "2026-01-16T00:00:00Z",
                      *       "updated_at": "2026-01-16T08:00:12Z",
                      *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "webhook_ids": [
+                     *         "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       ],
+                     *       "webhooks": [
+                     *         {
+                     *           "behind": false,
+                     *           "canceled": 0,
+                     *           "failed": 20,
+                     *           "left_out": "inactive",
+                     *           "outstanding": 80,
+                     *           "succeeded": 1100,
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *         }
+                     *       ],
+                     *       "webhooks_omitted": false,
                      *       "workflow_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/rpl_01kab1s6rzfkqbzry2kztmfpx1"
                      *     }
@@ -10587,9 +11175,14 @@ export interface operations {
                 content: {
                     /**
                      * @example {
+                     *       "all_webhooks": false,
                      *       "created": 1200,
                      *       "created_at": "2026-01-16T08:00:00Z",
+                     *       "delivery_ids": [
+                     *         "del_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       ],
                      *       "ended_at": "2026-01-16T08:03:00Z",
+                     *       "error_class": "timeout",
                      *       "event_types": [
                      *         "user.created"
                      *       ],
@@ -10604,14 +11197,31 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "reference": "order_4711",
                      *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
+                     *       "status_class": "5xx",
                      *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "until": "2026-01-16T00:00:00Z",
                      *       "updated_at": "2026-01-16T08:00:12Z",
                      *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "webhook_ids": [
+                     *         "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       ],
+                     *       "webhooks": [
+                     *         {
+                     *           "behind": false,
+                     *           "canceled": 0,
+                     *           "failed": 20,
+                     *           "left_out": "inactive",
+                     *           "outstanding": 80,
+                     *           "succeeded": 1100,
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *         }
+                     *       ],
+                     *       "webhooks_omitted": false,
                      *       "workflow_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/rpl_01kab1s6rzfkqbzry2kztmfpx1"
                      *     }
@@ -10801,9 +11411,14 @@ export interface operations {
                 content: {
                     /**
                      * @example {
+                     *       "all_webhooks": false,
                      *       "created": 1200,
                      *       "created_at": "2026-01-16T08:00:00Z",
+                     *       "delivery_ids": [
+                     *         "del_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       ],
                      *       "ended_at": "2026-01-16T08:03:00Z",
+                     *       "error_class": "timeout",
                      *       "event_types": [
                      *         "user.created"
                      *       ],
@@ -10818,14 +11433,31 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "reference": "order_4711",
                      *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
+                     *       "status_class": "5xx",
                      *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "until": "2026-01-16T00:00:00Z",
                      *       "updated_at": "2026-01-16T08:00:12Z",
                      *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "webhook_ids": [
+                     *         "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       ],
+                     *       "webhooks": [
+                     *         {
+                     *           "behind": false,
+                     *           "canceled": 0,
+                     *           "failed": 20,
+                     *           "left_out": "inactive",
+                     *           "outstanding": 80,
+                     *           "succeeded": 1100,
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *         }
+                     *       ],
+                     *       "webhooks_omitted": false,
                      *       "workflow_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/rpl_01kab1s6rzfkqbzry2kztmfpx1"
                      *     }
@@ -14193,7 +14825,15 @@ export interface operations {
                      * @example {
                      *       "complete": true,
                      *       "dry_run": true,
-                     *       "events": 1200
+                     *       "events": 1200,
+                     *       "webhooks": [
+                     *         {
+                     *           "events": 12,
+                     *           "left_out": "inactive",
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *         }
+                     *       ],
+                     *       "webhooks_omitted": false
                      *     }
                      */
                     "application/json": components["schemas"]["ReplayEstimate"];
@@ -14207,9 +14847,14 @@ export interface operations {
                 content: {
                     /**
                      * @example {
+                     *       "all_webhooks": false,
                      *       "created": 1200,
                      *       "created_at": "2026-01-16T08:00:00Z",
+                     *       "delivery_ids": [
+                     *         "del_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       ],
                      *       "ended_at": "2026-01-16T08:03:00Z",
+                     *       "error_class": "timeout",
                      *       "event_types": [
                      *         "user.created"
                      *       ],
@@ -14224,14 +14869,31 @@ export interface operations {
                      *       },
                      *       "rate": 100,
                      *       "reason": "Webhook deleted",
+                     *       "reference": "order_4711",
                      *       "scanned": 20000,
                      *       "since": "2026-01-15T00:00:00Z",
                      *       "state": "running",
                      *       "status": "failed",
+                     *       "status_class": "5xx",
                      *       "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "until": "2026-01-16T00:00:00Z",
                      *       "updated_at": "2026-01-16T08:00:12Z",
                      *       "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "webhook_ids": [
+                     *         "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *       ],
+                     *       "webhooks": [
+                     *         {
+                     *           "behind": false,
+                     *           "canceled": 0,
+                     *           "failed": 20,
+                     *           "left_out": "inactive",
+                     *           "outstanding": 80,
+                     *           "succeeded": 1100,
+                     *           "webhook_id": "hook_01kab1s6rzfkqbzry2kztmfpx1"
+                     *         }
+                     *       ],
+                     *       "webhooks_omitted": false,
                      *       "workflow_id": "rpl_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "workflow_url": "http://127.0.0.1:8233/namespaces/default/workflows/rpl_01kab1s6rzfkqbzry2kztmfpx1"
                      *     }

@@ -250,6 +250,9 @@ func (to *tour) replays(ctx context.Context, webhook string) {
 	require.Equal(t, grapnelapi.ReplayStateCanceled, must(t, canceled, err, canceled.GetJSON200).State)
 	got, err := to.GetReplayWithResponse(ctx, id)
 	require.NotNil(t, must(t, got, err, got.GetJSON200).Progress)
+	since, missing := time.Now().Add(-time.Hour), grapnelapi.ReplayStatusMissing
+	over, err := to.CreateReplayWithResponse(ctx, grapnelapi.CreateReplayRequest{WebhookIds: &[]string{webhook}, Since: &since, Status: &missing, DryRun: new(true)})
+	require.Len(t, *must(t, over, err, over.GetJSON200).Webhooks, 1)
 	listed, err := to.ListReplaysWithResponse(ctx, &grapnelapi.ListReplaysParams{WebhookID: &webhook})
 	require.Len(t, must(t, listed, err, listed.GetJSON200).Replays, 1)
 }

@@ -93,3 +93,43 @@ func TestReplayIsCanceled(t *testing.T) {
 	})
 	require.Less(t, len(r.requests()), 200)
 }
+
+// A6: a replay over several webhooks sends to each what it has missed or failed to get, in one workflow. A webhook whose
+// deliveries are not taken does not stop the others.
+func TestReplayOverWebhooks(t *testing.T) {
+	t.Parallel()
+	c := sharedAPI(t)
+	first := newRecorder(t, status(500))
+	_, eventType := c.webhook(first.URL, object{"max_attempts": 1})
+	for i := range 20 {
+		c.publish(eventType, object{"n": i})
+	}
+	waitFor(t, "all to fail", func() bool {
+		return len(c.do(http.MethodGet, "/v1/deliveries?undelivered=true&event_type="+eventType+"&limit=100", nil, http.StatusOK)["deliveries"].([]any)) == 20
+	})
+	late := newRecorder(t)
+	create := func(url string) string {
+		return c.do(http.MethodPost, "/v1/webhooks", object{"url": url, "events": []string{eventType}}, http.StatusCreated)["id"].(string)
+	}
+	second, held := create(late.URL), create(late.URL)
+	c.do(http.MethodPatch, "/v1/webhooks/"+held, object{"paused": true}, http.StatusOK)
+	since := time.Now().Add(-time.Hour).UTC()
+	request := object{"webhook_ids": []string{second, held}, "since": since, "status": "missing", "event_types": []string{eventType}, "rate": 200, "dry_run": true}
+	require.EqualValues(t, 40, c.do(http.MethodPost, "/v1/replays", request, http.StatusOK)["events"])
+	delete(request, "dry_run")
+	path := "/v1/replays/" + c.do(http.MethodPost, "/v1/replays", request, http.StatusAccepted)["id"].(string)
+	waitFor(t, "the webhook that takes them to have them all", func() bool { return len(late.requests()) == 20 })
+	got := c.do(http.MethodGet, path, nil, http.StatusOK)
+	require.Equal(t, "running", got["state"])
+	require.Equal(t, 20.0, got["progress"].(object)["outstanding"])
+	c.do(http.MethodPatch, "/v1/webhooks/"+held, object{"paused": false}, http.StatusOK)
+	waitFor(t, "it to end", func() bool {
+		got = c.do(http.MethodGet, path, nil, http.StatusOK)
+		return got["ended_at"] != nil
+	})
+	require.Equal(t, "completed", got["state"])
+	require.Len(t, late.requests(), 40)
+	waitFor(t, "the workflow to end", func() bool {
+		return describe(t, c, got["id"].(string)).WorkflowExecutionInfo.Status == "WORKFLOW_EXECUTION_STATUS_COMPLETED"
+	})
+}

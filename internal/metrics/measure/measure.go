@@ -69,6 +69,8 @@ type BacklogStats struct {
 	// oldest.
 	Unstarted       int
 	OldestUnstarted time.Duration
+	// ReplaysRunning and ReplaysPaused count the replays under way.
+	ReplaysRunning, ReplaysPaused int
 	// Breakers counts the webhooks whose circuit breaker is open.
 	Breakers int
 	// KeptDays counts the days that are past the retention and are not dropped, because too many of their deliveries
