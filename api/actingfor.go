@@ -74,7 +74,9 @@ func (a *API) withNamed(ctx context.Context, found hook.Authentication, named st
 	if hook.KindOf(err) == hook.KindNoTenant {
 		return found, nil
 	}
-	found.Named = t.ID
+	if err == nil && t.Status != hook.TenantDeleting { // such a one is found by nobody who acts for it
+		found.Named, found.Suspended = t.ID, t.Status == hook.TenantSuspended
+	}
 	return found, err
 }
 

@@ -148,6 +148,9 @@ func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []er
 	asked := map[string]bool{}
 	for i := range list {
 		if errs[i] == nil {
+			errs[i] = checkActive(ctx)
+		}
+		if errs[i] == nil {
 			errs[i] = checkTypeName(list[i].Type)
 		}
 		if errs[i] == nil {

@@ -85,7 +85,8 @@ func insertKey(ctx context.Context, q querier, k *hook.APIKey, text hook.Secret)
 }
 
 // Authenticate finds the key with this hash that is neither revoked nor expired, and the tenant that the request names
-// by its id or external id, "" for none. It puts both into the publish cache. What ended before the call is not found:
+// by its id or external id, "" for none. It puts both into the publish cache, unless the tenant is suspended: so each
+// publish for it is refused by this look-up, and goes no further. What ended before the call is not found:
 // the look-up may share a statement with others, but only one that begins after the call.
 func (s *Store) Authenticate(ctx context.Context, hash hook.KeyHash, named string) (hook.Authentication, error) {
 	look := &keyLookup{keyAsked: keyAsked{hash, named}}
@@ -95,12 +96,19 @@ func (s *Store) Authenticate(ctx context.Context, hash hook.KeyHash, named strin
 	if look.found == nil {
 		return hook.Authentication{}, hook.NotFound("api key")
 	}
-	found := hook.Authentication{Key: look.found.key(), Schemas: look.found.Schemas}
+	found := hook.Authentication{Key: look.found.key(), Suspended: look.found.Suspended, Schemas: look.found.Schemas}
 	if look.found.Named != nil {
 		found.Named = *look.found.Named
 	}
-	s.cache.putKey(hash, &found.Key)
-	s.cache.putTenant(named, found.Named)
+	switch {
+	case !found.Suspended:
+		s.cache.putKey(hash, &found.Key)
+		s.cache.putTenant(named, found.Named)
+	case named == "":
+		s.cache.dropKey(hash)
+	default:
+		s.cache.putTenant(named, hook.TenantID{})
+	}
 	return found, nil
 }
 
@@ -118,8 +126,9 @@ type keyLookup struct {
 
 type foundKey struct {
 	keyRow
-	Named   *[16]byte
-	Schemas bool
+	Named     *[16]byte
+	Suspended bool
+	Schemas   bool
 }
 
 // lookUpKeys queries each key once, all in one round trip; usually there is only one.
@@ -150,13 +159,14 @@ func (s *Store) lookUpKeys(ctx context.Context, list []*keyLookup) error {
 	return nil
 }
 
-// query returns the statement of one look-up.
+// query returns the statement of one look-up. A tenant that is being deleted is not found, nor are its keys (K8).
 func (a keyAsked) query() (sql string, args []any) {
 	const (
 		before = `
-			select ` + keyColumns + `, n.id as named, exists (
+			select ` + keyColumns + `, n.id as named, coalesce(n.status, o.status) = 'suspended' as suspended, exists (
 				select from event_types t where t.tenant_id = coalesce(n.id, k.tenant_id) and t.schema_hash is not null) as schemas
-			from api_keys k left join (select t.id from tenants t where `
+			from api_keys k join tenants o on o.id = k.tenant_id and o.status <> 'deleting'
+			left join (select t.id, t.status from tenants t where t.status <> 'deleting' and `
 		after = `) n on true
 			where k.hash = $2 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())`
 	)

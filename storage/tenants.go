@@ -12,7 +12,7 @@ import (
 )
 
 const tenantColumns = `t.id, coalesce(t.external_id, '') as external_id, t.name, t.metadata, t.status, t.max_webhooks, t.publish_rate,
-	t.created_at, t.updated_at`
+	t.created_at, t.updated_at, ` + deletionColumn + ` as deletion`
 
 type tenantRow struct {
 	ID          [16]byte
@@ -24,12 +24,13 @@ type tenantRow struct {
 	PublishRate *int
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+	Deletion    *deletionRow
 }
 
 func (r *tenantRow) tenant() hook.Tenant {
 	return hook.Tenant{
 		ID: r.ID, ExternalID: r.ExternalID, Name: r.Name, Metadata: r.Metadata, Status: hook.TenantStatus(r.Status),
-		Limits: hook.TenantLimits{MaxWebhooks: r.MaxWebhooks, PublishRate: r.PublishRate}, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		Limits: hook.TenantLimits{MaxWebhooks: r.MaxWebhooks, PublishRate: r.PublishRate}, Deletion: r.Deletion.deletion(), CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 }
 
@@ -43,6 +44,13 @@ func tenantArgs(t *hook.Tenant) pgx.StrictNamedArgs {
 		"id": [16]byte(t.ID), "external_id": t.ExternalID, "name": t.Name, "metadata": metadata,
 		"max_webhooks": t.Limits.MaxWebhooks, "publish_rate": t.Limits.PublishRate,
 	}
+}
+
+// changeArgs are the columns that clients change.
+func changeArgs(t *hook.Tenant) pgx.StrictNamedArgs {
+	args := tenantArgs(t)
+	args["status"] = string(t.Status)
+	return args
 }
 
 const insertTenantSQL = `
@@ -112,29 +120,43 @@ func findTenant(ctx context.Context, q querier, name, lock string) (hook.Tenant,
 
 // UpdateTenant applies change to the tenant with an id or an external id and stores the result. An external id is
 // stored only if the tenant has none. change runs within the transaction and must do no I/O; its error is returned as
-// it is, and nothing is stored. If it changes nothing, nothing is written.
+// it is, and nothing is stored. If it changes nothing, nothing is written. A change of the status holds or releases the
+// tenant's webhooks (K8); when the tenant is suspended it returns only when nothing is accepted or sent for it any more. A
+// tenant that is being deleted can't be changed.
 func (s *Store) UpdateTenant(ctx context.Context, name string, change func(*hook.Tenant) error) (t hook.Tenant, err error) {
+	var status hook.TenantStatus
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		// Keys and webhooks of the tenant can be stored meanwhile.
+		// Keys and webhooks of the tenant can be stored meanwhile; webhooks only before or after the change (webhook_begins).
 		before, err := findTenant(ctx, tx, name, ` for no key update`)
 		if err != nil {
 			return err
 		}
-		t = before
+		if before.Status == hook.TenantDeleting {
+			return beingDeleted()
+		}
+		t, status = before, before.Status
 		if err := change(&t); err != nil || t.Equal(&before) {
 			return err
 		}
 		t, err = oneTenant(ctx, tx, `
-			update tenants t set external_id = coalesce(t.external_id, nullif(@external_id, '')), name = @name, metadata = @metadata,
+			update tenants t set external_id = coalesce(t.external_id, nullif(@external_id, '')), name = @name, metadata = @metadata, status = @status,
 				max_webhooks = @max_webhooks, publish_rate = @publish_rate, updated_at = now()
-			where t.id = @id returning `+tenantColumns, tenantArgs(&t))
+			where t.id = @id returning `+tenantColumns, changeArgs(&t))
 		if err != nil {
 			return err
+		}
+		if t.Status != before.Status {
+			if err := holdWebhooks(ctx, tx, t.ID, t.Status == hook.TenantSuspended); err != nil {
+				return err
+			}
 		}
 		return auditTenant(ctx, tx, &before, &t)
 	})
 	if err != nil {
 		return hook.Tenant{}, mapErr(fmt.Errorf("update tenant: %w", err))
+	}
+	if t.Status != status && t.Status == hook.TenantSuspended {
+		s.awaitHeld(ctx)
 	}
 	return t, nil
 }
@@ -152,6 +174,9 @@ func (s *Store) PutTenant(
 		before, err := s.FindTenant(ctx, externalID)
 		switch {
 		case err == nil:
+			if before.Status == hook.TenantDeleting {
+				return hook.Tenant{}, false, beingDeleted()
+			}
 			t = before
 			if err := change(&t); err != nil {
 				return hook.Tenant{}, false, err
@@ -224,10 +249,13 @@ func collectTenants(rows pgx.Rows) (list []hook.Tenant, err error) {
 // any of them.
 func (s *Store) Tenant(ctx context.Context, name string) (hook.TenantID, error) {
 	t, err := s.FindTenant(ctx, name)
+	if err == nil && t.Status == hook.TenantDeleting {
+		return hook.TenantID{}, beingDeleted()
+	}
 	if err == nil || hook.KindOf(err) != hook.KindNoTenant {
 		return t.ID, err
 	}
-	rows, _ := s.pool.Query(ctx, `select id from tenants where name = $1 limit 2`, name)
+	rows, _ := s.pool.Query(ctx, `select id from tenants where name = $1 and status <> 'deleting' limit 2`, name)
 	found, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
 	switch {
 	case err != nil:

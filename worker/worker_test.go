@@ -42,7 +42,7 @@ func setup(t *testing.T) Config {
 			Store: store, Lookup: store, Sender: storagetest.NewSender(time.Now), DeferredStore: store, Drains: store,
 			Schedule: hook.DefaultSchedule(), Logger: logger,
 		},
-		DrainStore: store, Replays: store,
+		DrainStore: store, Replays: store, Deletions: store,
 	})
 	require.NoError(t, err)
 	return Config{Client: c, Workflows: &workflows.Workflows{Schedule: hook.DefaultSchedule()}, Activities: acts, Logger: logger}
