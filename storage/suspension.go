@@ -71,7 +71,6 @@ const (
 	// writersPatience is how long a change of a tenant's status waits for the transactions that were storing events at its
 	// commit. They usually end within milliseconds.
 	writersPatience = 2 * time.Second
-	writersPoll     = 5 * time.Millisecond
 )
 
 // awaitHeld returns when nothing is accepted or sent any more by what held before the last commit: hook.TrustFor has passed,

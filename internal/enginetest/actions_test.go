@@ -31,8 +31,11 @@ func (w *world) subscribe() {
 
 // create creates one webhook, with the rate limit if it is not 0.
 func (w *world) create(h *webhook, events []string, limit int) {
-	h.now = state{active: true, url: w.newURL(h), secret: "secret-" + h.name}
+	h.now = state{active: true, suspended: w.suspended, url: w.newURL(h), secret: "secret-" + h.name}
 	h.behaves, h.since = answersOK, time.Now()
+	if w.suspended {
+		h.pauses = append(h.pauses, [2]time.Time{time.Now(), {}})
+	}
 	stored := hook.Webhook{
 		TenantID: hook.DefaultTenant(), Profile: h.profile, URL: h.now.url, Events: events, Secret: hook.Secret(h.now.secret), Active: true,
 		RateLimit: limit, Cache: h.cache,
@@ -92,6 +95,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		"change":           func(t *rapid.T) { w.change(w.oneOf(t), w.drawWebhook(t), w.drawChange(t)) },
 		"change again":     func(t *rapid.T) { w.change(w.oneOf(t), w.drawWebhook(t), w.drawChange(t)) },
 		"at once":          w.atOnce,
+		"suspend":          w.suspend,
 		"receiver":         w.receiver,
 		"receiver again":   w.receiver,
 		"retry":            w.retry,
@@ -158,6 +162,9 @@ func (w *world) atOnce(t *rapid.T) {
 	for range rapid.IntRange(2, 5).Draw(t, "clients") {
 		p := w.oneOf(t)
 		if rapid.Bool().Draw(t, "publishes") {
+			if w.suspended {
+				continue
+			}
 			list := w.drawPublications(t, rapid.IntRange(1, 3).Draw(t, "events"))
 			doing = append(doing, func() { w.accept(p, list) })
 			if list[0].IdempotencyKey != "" && rapid.Bool().Draw(t, "twice") {
