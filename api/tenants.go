@@ -206,7 +206,7 @@ func (a *API) registerTenants() {
 	}, a.createTenant)
 	register(a, operation{
 		id: "put-tenant", method: http.MethodPut, path: "/v1/tenants/{tenant}", tag: tagStandard, platform: true, created: true,
-		summary: "Create or update a tenant",
+		summary: "Create or update a tenant", errors: []int{http.StatusConflict},
 		description: "Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the " +
 			"account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be " +
 			"named by its id. The account gets no API key. For platform keys.",
