@@ -198,7 +198,7 @@ func TestDeletedTenant(t *testing.T) {
 	require.NotEqual(t, acme, f.customer(t, "acme"))
 	f.client.naming("acme").post(t, "/v1/events", `{"type":"user.created","data":1}`).object(t, http.StatusAccepted)
 	f.do(t, "DELETE", "/v1/tenants/default", "", nil).problem(t, http.StatusConflict, "FAILED_PRECONDITION")
-	require.Equal(t, 1, len(f.entries(t, "&action=tenant.deleted")))
+	require.Len(t, f.entries(t, "&action=tenant.deleted"), 1)
 	for _, e := range f.client.naming("*").get(t, "/v1/events").list(t, "events") {
 		require.NotEqual(t, acme.String(), e["tenant_id"])
 	}

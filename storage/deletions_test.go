@@ -254,7 +254,8 @@ func TestErasingIsBounded(t *testing.T) {
 		select gen_random_uuid(), d.id, n, true, '', now(), 0, 0, 0, 0, 0, '', '{}', '', ''
 		from (select id from deliveries order by id limit 1) d, generate_series(1, 1300) n`)
 	f.exec(t, `update deliveries set attempts = 1300 where id = (select id from deliveries order by id limit 1)`)
-	f.publishFor(t, acme, "", hook.Preconditions{})
+	_, err = f.publishFor(t, acme, "", hook.Preconditions{})
+	require.NoError(t, err)
 	_, err = f.DeleteTenant(t.Context(), "acme")
 	require.NoError(t, err)
 	last := hook.DeletionStep{}

@@ -145,8 +145,8 @@ func TestSuspensionWaitsForWriters(t *testing.T) {
 		return scalar[string](t, f, `select status from tenants where id = $1`, [16]byte(acme)) == "suspended"
 	}, 10*time.Second, time.Millisecond)
 	select {
-	case <-answered:
-		require.Fail(t, "it is answered although a writer is under way")
+	case err := <-answered:
+		require.Fail(t, "it is answered although a writer is under way", "%v", err)
 	default:
 	}
 	require.NoError(t, tx.Rollback(t.Context()))
