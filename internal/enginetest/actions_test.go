@@ -22,6 +22,8 @@ const (
 
 // subscribe creates the sequence's webhooks.
 func (w *world) subscribe() {
+	_, err := w.db.Exec(w.ctx, `update tenants set status = 'active'`) // an earlier sequence may have suspended it
+	w.must(err, "resetting the tenant")
 	w.create(&webhook{name: "standard", profile: hook.ProfileStandard}, []string{typeA}, 0)
 	w.create(&webhook{name: "patterns", profile: hook.ProfileStandard}, []string{"*"}, 0)
 	w.create(&webhook{name: "limited", profile: hook.ProfileStandard}, []string{typeB}, 3)
