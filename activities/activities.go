@@ -17,11 +17,12 @@ import (
 	"grapnel/internal/hook"
 )
 
-// Deps are the dependencies of New: those of the engine, and the stores of drains and replays.
+// Deps are the dependencies of New: those of the engine, and the stores of drains, replays and deletions.
 type Deps struct {
 	delivery.Deps
 	DrainStore DrainStore
 	Replays    Replays
+	Deletions  Deletions
 }
 
 // DrainStore is the part of the store that drains use.
@@ -43,6 +44,7 @@ type Activities struct {
 	drainStore DrainStore
 	drains     delivery.Drains
 	replays    Replays
+	deletions  Deletions
 	log        *slog.Logger
 	jitter     func(time.Duration) time.Duration
 	now        func() time.Time
@@ -50,15 +52,16 @@ type Activities struct {
 
 // New returns the activities, or an error if a dependency is missing.
 func New(d Deps) (*Activities, error) {
-	if d.DrainStore == nil || d.Replays == nil {
-		return nil, errors.New("activities: drain store and replays are required")
+	if d.DrainStore == nil || d.Replays == nil || d.Deletions == nil {
+		return nil, errors.New("activities: drain store, replays and deletions are required")
 	}
 	engine, err := delivery.New(&d.Deps)
 	if err != nil {
 		return nil, err
 	}
 	return &Activities{
-		engine: engine, drainStore: d.DrainStore, drains: d.Drains, replays: d.Replays, log: d.Logger, jitter: d.Jitter, now: d.Now,
+		engine: engine, drainStore: d.DrainStore, drains: d.Drains, replays: d.Replays, deletions: d.Deletions,
+		log: d.Logger, jitter: d.Jitter, now: d.Now,
 	}, nil
 }
 

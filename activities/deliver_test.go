@@ -222,7 +222,7 @@ func TestErrorKinds(t *testing.T) {
 	t.Parallel()
 	for kind, final := range map[hook.Kind]bool{
 		hook.KindUnavailable: false, hook.KindRateLimited: false, hook.KindInternal: false,
-		hook.KindNotFound: true, hook.KindNoTenant: true, hook.KindConflict: true, hook.KindPrecondition: true, hook.KindInvalid: true, hook.KindUnprocessable: true,
+		hook.KindNotFound: true, hook.KindNoTenant: true, hook.KindSuspended: true, hook.KindConflict: true, hook.KindPrecondition: true, hook.KindInvalid: true, hook.KindUnprocessable: true,
 		hook.KindForbidden: true, hook.KindUnauthorized: true, hook.KindTooLarge: true, hook.KindMediaType: true, hook.KindLimit: true, hook.KindLoop: true,
 	} {
 		t.Run(string(kind), func(t *testing.T) {

@@ -49,7 +49,7 @@ const (
 	betweenLooks = delivery.WorthWaiting
 )
 
-// Drain sends a webhook's deferred deliveries, at a bounded rate. While the webhook is paused
+// Drain sends a webhook's deferred deliveries, at a bounded rate. While the webhook is held
 // it sends nothing. While the endpoint is unavailable it sends one delivery at a time, ever
 // more rarely, until one is answered; such a probe is an ordinary attempt of its delivery. As
 // long as something is deferred it returns an error that asks for the next run.
@@ -119,14 +119,21 @@ func (d *drain) step(ctx context.Context) (ended bool, err error) {
 			return false, d.again(ctx, err)
 		}
 		return false, d.goOn(ctx)
-	case page.PausedAt != nil:
+	case page.Held():
 		d.state.Probes, d.state.ProbeAt, d.state.Batch = 0, time.Time{}, firstBatch/2
-		return false, d.later(ctx, maxSleep, time.Time{}, fmt.Sprintf("%d deliveries waiting; paused by the client since %s",
-			page.Waiting, page.PausedAt.UTC().Format(time.RFC3339)))
+		return false, d.later(ctx, maxSleep, time.Time{}, fmt.Sprintf("%d deliveries waiting; %s", page.Waiting, heldText(&page.DeferredPage)))
 	case page.TrippedAt != nil:
 		return false, d.probe(ctx, &page)
 	}
 	return false, d.sendBatch(ctx, &page)
+}
+
+// heldText says why nothing is sent, for a person.
+func heldText(p *hook.DeferredPage) string {
+	if p.SuspendedAt != nil {
+		return "the tenant is suspended since " + p.SuspendedAt.UTC().Format(time.RFC3339)
+	}
+	return "paused by the client since " + p.PausedAt.UTC().Format(time.RFC3339)
 }
 
 // load loads the deliveries that the next step may send, and no more: one for a probe.

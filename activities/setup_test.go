@@ -34,6 +34,7 @@ var (
 	_ delivery.Drains        = (*storagetest.Store)(nil)
 	_ activities.DrainStore  = (*storagetest.Store)(nil)
 	_ activities.Replays     = (*storagetest.Store)(nil)
+	_ activities.Deletions   = (*storagetest.Store)(nil)
 )
 
 const (
@@ -99,7 +100,7 @@ func setup(t *testing.T, options ...func(*activities.Deps)) *bench {
 			Store: b.store, Lookup: b.store, DeferredStore: b.store, Drains: b.store, Sender: b.sender,
 			Schedule: hook.DefaultSchedule(), Jitter: none, Logger: slog.New(slog.NewJSONHandler(b.log, nil)),
 		},
-		DrainStore: b.store, Replays: b.store,
+		DrainStore: b.store, Replays: b.store, Deletions: b.store,
 	}
 	for _, option := range options {
 		option(&deps)

@@ -78,7 +78,9 @@ func (a *API) withNamed(ctx context.Context, found hook.Authentication, named st
 	if hook.KindOf(err) == hook.KindNoTenant {
 		return found, nil
 	}
-	found.Named, found.PublishRate = t.ID, t.Limits.PublishRate
+	if err == nil && t.Status != hook.TenantDeleting { // such a one is found by nobody who acts for it
+		found.Named, found.Suspended, found.PublishRate = t.ID, t.Status == hook.TenantSuspended, t.Limits.PublishRate
+	}
 	return found, err
 }
 

@@ -101,6 +101,8 @@ type Dispatcher interface {
 	Drain(webhook hook.WebhookID)
 	// Replay starts the workflow of a replay.
 	Replay(replay hook.ReplayID)
+	// DeleteTenant starts the workflow that deletes a tenant.
+	DeleteTenant(tenant hook.TenantID)
 }
 
 // Topics delivers the messages of topics to subscribers.

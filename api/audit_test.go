@@ -38,6 +38,7 @@ func audited() map[string]hook.AuditAction {
 		"revoke-api-key":        hook.AuditKeyRevoked,
 		"create-topic-token":    hook.AuditTopicTokenCreated,
 		"put-tenant":            hook.AuditTenantUpdated, "update-tenant": hook.AuditTenantUpdated,
+		"delete-tenant":                 hook.AuditTenantDeleted,
 		"create-tenant":                 hook.AuditTenantCreated,
 		"create-commenda-webhook":       hook.AuditWebhookCreated,
 		"update-commenda-webhook":       hook.AuditWebhookUpdated,

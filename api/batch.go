@@ -155,6 +155,9 @@ func outage(errs []error) error {
 func (a *API) checkBatch(ctx context.Context, list []hook.Publication, errs []error) error {
 	names := typesByTenant{}
 	for i := range list {
+		if errs[i] == nil && list[i].TenantID == tenant(ctx) { // setTenants has checked others
+			errs[i] = checkActive(ctx)
+		}
 		if errs[i] == nil {
 			errs[i] = checkTypeName(list[i].Type)
 		}

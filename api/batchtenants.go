@@ -55,6 +55,9 @@ func (a *API) setTenants(ctx context.Context, list []hook.Publication, named []*
 			continue
 		}
 		list[i].TenantID, rates[t.ID] = t.ID, t.PublishRate
+		if t.Suspended {
+			errs[i] = hook.Suspended()
+		}
 	}
 	return rates, nil
 }

@@ -95,6 +95,9 @@ func readCommendaPublication(ctx context.Context, in *publishCommendaEventInput)
 }
 
 func (a *API) acceptCommenda(ctx context.Context, p *hook.Publication) (hook.Accepted, error) {
+	if err := checkActive(ctx); err != nil {
+		return hook.Accepted{}, err
+	}
 	if err := checkNotOurs("body.topic", p.Type); err != nil {
 		return hook.Accepted{}, err
 	}

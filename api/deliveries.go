@@ -54,7 +54,7 @@ type Delivery struct {
 
 // Waiting is the reason why a delivery that is due has to wait.
 type Waiting struct {
-	Reason      string     `json:"reason" enum:"paused,endpoint_unavailable,rate_limited,in_flight_limit" doc:"paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight." example:"endpoint_unavailable"`
+	Reason      string     `json:"reason" enum:"tenant_suspended,paused,endpoint_unavailable,rate_limited,in_flight_limit" doc:"tenant_suspended: the account is suspended. paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight." example:"endpoint_unavailable"`
 	Since       time.Time  `json:"since" doc:"Since when the delivery has waited for this reason." example:"2026-01-15T12:30:30.125Z"`
 	NextProbeAt *time.Time `json:"next_probe_at,omitempty" doc:"When an unavailable endpoint is probed next, with the delivery that has waited longest; absent if unknown. A test or a retry by hand probes at once." example:"2026-01-15T12:31:34.25Z"`
 }
@@ -239,6 +239,9 @@ func (a *API) getDelivery(ctx context.Context, in *IDPath) (*deliveryOutput, err
 func (a *API) retryDelivery(ctx context.Context, in *IDPath) (*deliveryOutput, error) {
 	d, err := a.delivery(ctx, in.ID)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkActive(ctx); err != nil {
 		return nil, err
 	}
 	if err := a.checkRetried(ctx, &d); err != nil {

@@ -65,7 +65,7 @@ type EventDetail struct {
 // NotDelivered is a webhook without a delivery of an event.
 type NotDelivered struct {
 	WebhookID string `json:"webhook_id" doc:"The webhook that has no delivery." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
-	Reason    string `json:"reason" enum:"not subscribed,inactive,created later" doc:"Why it had none when the event was published. A paused webhook gets deliveries, which wait." example:"not subscribed"`
+	Reason    string `json:"reason" enum:"not subscribed,inactive,created later" doc:"Why it had none when the event was published. A webhook that is paused, or whose account is suspended, gets deliveries, which wait." example:"not subscribed"`
 }
 
 type listEventsInput struct {

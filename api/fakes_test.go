@@ -21,6 +21,8 @@ type dispatcher struct {
 	drains []hook.WebhookID
 	// replays has the replays that were started.
 	replays []hook.ReplayID
+	// deletions has the tenants whose deletion was started.
+	deletions []hook.TenantID
 }
 
 func (d *dispatcher) Dispatch(s hook.Start) {
@@ -39,6 +41,12 @@ func (d *dispatcher) Replay(replay hook.ReplayID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.replays = append(d.replays, replay)
+}
+
+func (d *dispatcher) DeleteTenant(tenant hook.TenantID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.deletions = append(d.deletions, tenant)
 }
 
 func (d *dispatcher) events() []string {

@@ -123,6 +123,14 @@ func (s *faulty) DeleteEventType(ctx context.Context, tenant hook.TenantID, name
 	return s.Store.DeleteEventType(ctx, tenant, name, shared)
 }
 
+func (s *faulty) DeleteTenant(ctx context.Context, name string) (hook.Tenant, error) {
+	if err := s.next("DeleteTenant"); err != nil {
+		var r0 hook.Tenant
+		return r0, err
+	}
+	return s.Store.DeleteTenant(ctx, name)
+}
+
 func (s *faulty) DeleteWebhook(ctx context.Context, tenant hook.TenantID, id hook.WebhookID) error {
 	if err := s.next("DeleteWebhook"); err != nil {
 		return err

@@ -69,6 +69,7 @@ func calls() []call {
 		{"get-tenant", "GET", "/v1/tenants/{tenant}", "", 200, read},
 		{"get-tenant-usage", "GET", "/v1/tenants/{tenant}/usage", "", 200, read},
 		{"update-tenant", "PATCH", "/v1/tenants/{tenant}", `{"name":"changed"}`, 200, nil},
+		{"delete-tenant", "DELETE", "/v1/tenants/{tenant}", "", 202, nil},
 		{"create-commenda-webhook", "POST", "/webhooks", `{"url":"https://yourapp.com/webhook","topics":["A"]}`, 200, manage},
 		{"list-commenda-webhooks", "GET", "/webhooks", "", 200, read},
 		{"get-commenda-webhook", "GET", "/webhooks/{commenda}", "", 200, read},
@@ -116,7 +117,8 @@ func fill(text string, ids map[string]string) string {
 func (f *fixture) resources(t *testing.T) map[string]string {
 	t.Helper()
 	f.exec(t, `delete from subscriptions`)
-	f.exec(t, `insert into tenants (id, name, external_id) values ($1, 'own', 'own') on conflict do nothing`, [16]byte(ownTenant()))
+	f.exec(t, `delete from tenant_deletions`) // an earlier call's
+	f.exec(t, `insert into tenants (id, name, external_id) values ($1, 'own', 'own') on conflict (id) do update set status = 'active'`, [16]byte(ownTenant()))
 	webhook := f.newWebhook(t, "user.created")
 	delivery := f.deliver(t, webhook, failure(500))
 	replay := f.replay(t, f.newWebhook(t, "user.created"), `{"since":"2026-01-01T00:00:00Z","status":"all"}`)

@@ -32,6 +32,15 @@ func (a *API) authenticateAgain(ctx context.Context, err error) (fresh context.C
 	return context.WithValue(ctx, callerKey{}, &c), true, nil
 }
 
+// checkActive refuses what a suspended tenant must not do (K8). Callers whose key comes from the publish cache are not
+// known to be suspended: the store refuses their events.
+func checkActive(ctx context.Context) error {
+	if callerOf(ctx).Suspended {
+		return hook.Suspended()
+	}
+	return nil
+}
+
 // isRefusal reports whether err means that nothing was done, because of the request itself.
 func isRefusal(err error) bool {
 	kind := hook.KindOf(err)

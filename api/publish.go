@@ -77,6 +77,9 @@ func (a *API) acceptListed(ctx context.Context, p *hook.Publication, malformed e
 	if malformed != nil {
 		return accepted, malformed
 	}
+	if err := checkActive(ctx); err != nil {
+		return accepted, err
+	}
 	if err := checkNotOurs("body.type", p.Type); err != nil {
 		return accepted, err
 	}
@@ -149,6 +152,9 @@ func viewAccepted(accepted *hook.Accepted, key string) AcceptedEvent {
 // accept checks a publication's size, depth and data, stores it and starts its workflow. s is the schema that the data
 // must satisfy, or nil. The publish operations of all three surfaces use it.
 func (a *API) accept(ctx context.Context, p hook.Publication, s *schema.Schema) (hook.Accepted, error) {
+	if err := checkActive(ctx); err != nil {
+		return hook.Accepted{}, err
+	}
 	if err := checkHops(&p); err != nil {
 		return hook.Accepted{}, err
 	}

@@ -24,6 +24,8 @@ type tenantStore interface {
 	// I/O.
 	UpdateTenant(ctx context.Context, name string, change func(*hook.Tenant) error) (hook.Tenant, error)
 	Tenants(ctx context.Context, search hook.TenantSearch, p hook.Page) ([]hook.Tenant, *[16]byte, error)
+	// DeleteTenant begins the deletion of a tenant. It changes nothing if that has begun.
+	DeleteTenant(ctx context.Context, name string) (hook.Tenant, error)
 }
 
 // Tenant is an account: one customer of a platform.
@@ -32,7 +34,8 @@ type Tenant struct {
 	ExternalID string            `json:"external_id,omitempty" doc:"Your own id of the account, if you gave one. It stands for the account wherever the id does." example:"customer-4711"`
 	Name       string            `json:"name" doc:"The account's name. Several accounts may have the same." example:"acme"`
 	Metadata   map[string]string `json:"metadata" doc:"What you noted about it." example:"{\"plan\":\"pro\"}"`
-	Status     string            `json:"status" enum:"active,suspended,deleting" doc:"The state of the account." example:"active"`
+	Status     string            `json:"status" enum:"active,suspended,deleting" doc:"The state of the account. suspended: nothing is published or sent for it, and nothing is lost. deleting: it is being deleted, and its keys are unknown." example:"active"`
+	Deletion   *TenantDeletion   `json:"deletion,omitempty" doc:"The progress of its deletion, while its status is deleting."`
 	Limits     TenantLimits      `json:"limits" doc:"The account's own limits. Where one is absent, the default of the service holds."`
 	CreatedAt  time.Time         `json:"created_at" doc:"When it was created." example:"2026-01-15T12:00:00Z"`
 	UpdatedAt  time.Time         `json:"updated_at" doc:"When it was last changed." example:"2026-01-15T12:00:00Z"`
@@ -53,7 +56,7 @@ type CreatedTenant struct {
 func viewTenant(t *hook.Tenant) Tenant {
 	v := Tenant{
 		ID: t.ID.String(), ExternalID: t.ExternalID, Name: t.Name, Metadata: t.Metadata, Status: string(t.Status),
-		Limits: TenantLimits(t.Limits), CreatedAt: seconds(t.CreatedAt), UpdatedAt: seconds(t.UpdatedAt),
+		Deletion: viewDeletion(t), Limits: TenantLimits(t.Limits), CreatedAt: seconds(t.CreatedAt), UpdatedAt: seconds(t.UpdatedAt),
 	}
 	if v.Metadata == nil {
 		v.Metadata = map[string]string{}
@@ -137,6 +140,7 @@ func (r *putTenantRequest) UnmarshalJSON(b []byte) error {
 type updateTenantRequest struct {
 	ExternalID *string              `json:"external_id,omitempty" minLength:"1" maxLength:"255" doc:"Your own id of the account, if it has none yet: printable characters, not beginning with ten_." example:"customer-4711"`
 	Name       *string              `json:"name,omitempty" minLength:"1" maxLength:"100" doc:"What it is called." example:"acme"`
+	Status     *string              `json:"status,omitempty" enum:"active,suspended" doc:"suspended: nothing is published or sent for the account, and its deliveries wait. active: they are sent." example:"suspended"`
 	Metadata   *map[string]string   `json:"metadata,omitempty" nullable:"true" doc:"Replaces all pairs; null removes them. Up to 50: keys of up to 64 characters, values of up to 1,000." example:"{\"plan\":\"pro\"}"`
 	Limits     *tenantLimitsRequest `json:"limits,omitempty" doc:"Limits to change. null in place of one takes it away, so that the default of the service holds."`
 
@@ -204,7 +208,7 @@ func (a *API) registerTenants() {
 	}, a.createTenant)
 	register(a, operation{
 		id: "put-tenant", method: http.MethodPut, path: "/v1/tenants/{tenant}", tag: tagStandard, platform: true, created: true,
-		summary: "Create or update a tenant",
+		summary: "Create or update a tenant", errors: []int{http.StatusConflict},
 		description: "Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the " +
 			"account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be " +
 			"named by its id. The account gets no API key. For platform keys.",
@@ -220,8 +224,18 @@ func (a *API) registerTenants() {
 	register(a, operation{
 		id: "update-tenant", method: http.MethodPatch, path: "/v1/tenants/{tenant}", tag: tagStandard, platform: true,
 		summary: "Update a tenant", errors: []int{http.StatusConflict},
-		description: "Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.",
+		description: "Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. " +
+			"A suspended account can't publish (403 TENANT_SUSPENDED), and its deliveries wait as if all of its webhooks were paused; when " +
+			"it is active again, they are sent. For platform keys.",
 	}, a.updateTenant)
+	register(a, operation{
+		id: "delete-tenant", method: http.MethodDelete, path: "/v1/tenants/{tenant}", tag: tagStandard, platform: true, status: http.StatusAccepted,
+		summary: "Delete a tenant", errors: []int{http.StatusConflict},
+		description: "Deletes the account with all that it has: webhooks, API keys, topics, event types, events with their payloads, deliveries " +
+			"with their logs. From the answer on its keys are unknown and nothing is published or sent for it. The rest is done in the " +
+			"background: get-tenant shows the progress until it answers 404; then the external id is free. Usage and the audit log " +
+			"stay for their time. It can't be called back. The account default can't be deleted. For platform keys.",
+	}, a.deleteTenant)
 }
 
 func (a *API) createTenant(ctx context.Context, in *createTenantInput) (*createTenantOutput, error) {
@@ -280,11 +294,23 @@ func (a *API) updateTenant(ctx context.Context, in *updateTenantInput) (*tenantO
 		default:
 			t.ExternalID = *b.ExternalID
 		}
+		if b.Status != nil {
+			t.Status = hook.TenantStatus(*b.Status)
+		}
 		return changeTenant(t, b.Name, b.Metadata, b.Limits, b.nulls)
 	})
 	if err != nil {
 		return nil, err
 	}
+	return &tenantOutput{Body: viewTenant(&t)}, nil
+}
+
+func (a *API) deleteTenant(ctx context.Context, in *tenantInput) (*tenantOutput, error) {
+	t, err := a.Store.DeleteTenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	a.Dispatcher.DeleteTenant(t.ID)
 	return &tenantOutput{Body: viewTenant(&t)}, nil
 }
 

@@ -152,7 +152,7 @@ func TestUpdateTenant(t *testing.T) {
 	second := f.post(t, "/v1/tenants", `{"name":"new"}`).object(t, http.StatusCreated)
 	f.do(t, "PATCH", "/v1/tenants/"+second["id"].(string), `{"external_id":"a/b"}`, nil).problem(t, http.StatusConflict, "ALREADY_EXISTS")
 	f.do(t, "PATCH", "/v1/tenants/"+second["id"].(string), `{"external_id":"*"}`, nil).refused(t, "body.external_id", "all tenants")
-	patch(`{"status":"suspended"}`).refused(t, "body.status", "")
+	patch(`{"status":"deleting"}`).refused(t, "body.status", "")
 	patch(`{"external_id":null}`).refused(t, "body.external_id", "")
 	require.Equal(t, map[string]any{"plan": "pro"}, patch(`{"limits":{"max_webhooks":1}}`).object(t, http.StatusOK)["metadata"])
 }

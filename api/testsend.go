@@ -146,6 +146,9 @@ func completeMessage(p *hook.Publication, eventType *string) error {
 
 // sendTest stores a sample event, sends it and returns the delivery with its outcome. All surfaces use it.
 func (a *API) sendTest(ctx context.Context, w hook.Webhook, p hook.Publication) (hook.Delivery, error) {
+	if w.SuspendedAt != nil {
+		return hook.Delivery{}, hook.Suspended()
+	}
 	leave, err := a.limits.byHand(w.TenantID, time.Now())
 	if err != nil {
 		return hook.Delivery{}, err

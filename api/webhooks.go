@@ -42,7 +42,7 @@ type Webhook struct {
 	Profile        string            `json:"profile" enum:"standard,momento,commenda" doc:"Form of body and signature." example:"standard"`
 	CacheName      string            `json:"cache_name,omitempty" doc:"The cache of a momento webhook, which gets the messages of the one topic in events." example:"chat"`
 	WebhookName    string            `json:"webhook_name,omitempty" doc:"The name of a momento webhook within its cache." example:"translator"`
-	Status         string            `json:"status" enum:"healthy,failing,failed,disabled" doc:"healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused." example:"healthy"`
+	Status         string            `json:"status" enum:"healthy,failing,failed,disabled" doc:"healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused, or the account is suspended." example:"healthy"`
 	StatusReason   string            `json:"status_reason,omitempty" doc:"Why the status is not healthy." example:"gone"`
 	Description    string            `json:"description,omitempty" doc:"The purpose, in the client's words." example:"Billing system"`
 	Headers        map[string]string `json:"headers,omitempty" doc:"The custom headers, with *** for each value." example:"{\"X-Tenant\":\"***\"}"`

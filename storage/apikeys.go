@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,7 +86,8 @@ func insertKey(ctx context.Context, q querier, k *hook.APIKey, text hook.Secret)
 }
 
 // Authenticate finds the key with this hash that is neither revoked nor expired, and the tenant that the request names
-// by its id or external id, "" for none. It puts both into the publish cache. What ended before the call is not found:
+// by its id or external id, "" for none. It puts both into the publish cache, unless the tenant is suspended: so each
+// publish for it is refused by this look-up, and goes no further. What ended before the call is not found:
 // the look-up may share a statement with others, but only one that begins after the call.
 func (s *Store) Authenticate(ctx context.Context, hash hook.KeyHash, named string) (hook.Authentication, error) {
 	look := &keyLookup{keyAsked: keyAsked{hash, named}}
@@ -95,17 +97,20 @@ func (s *Store) Authenticate(ctx context.Context, hash hook.KeyHash, named strin
 	if look.found == nil {
 		return hook.Authentication{}, hook.NotFound("api key")
 	}
-	found := hook.Authentication{Key: look.found.key(), Schemas: look.found.Schemas}
+	found := hook.Authentication{Key: look.found.key(), Suspended: look.found.Suspended, Schemas: look.found.Schemas}
 	if look.found.Named != nil {
 		found.Named = *look.found.Named
 	}
 	found.PublishRate = look.found.PublishRate
-	s.cache.putKey(hash, &found.Key)
-	s.cache.putTenant(named, found.Named)
-	if found.Named != (hook.TenantID{}) {
-		s.cache.putRate(found.Named, found.PublishRate)
-	} else {
-		s.cache.putRate(found.Key.TenantID, found.PublishRate)
+	switch {
+	case !found.Suspended:
+		s.cache.putKey(hash, &found.Key)
+		s.cache.putTenant(named, found.Named)
+		s.cache.putRate(cmp.Or(found.Named, found.Key.TenantID), found.PublishRate)
+	case named == "":
+		s.cache.dropKey(hash)
+	default:
+		s.cache.putTenant(named, hook.TenantID{})
 	}
 	return found, nil
 }
@@ -125,6 +130,7 @@ type keyLookup struct {
 type foundKey struct {
 	keyRow
 	Named       *[16]byte
+	Suspended   bool
 	Schemas     bool
 	PublishRate *int
 }
@@ -157,15 +163,16 @@ func (s *Store) lookUpKeys(ctx context.Context, list []*keyLookup) error {
 	return nil
 }
 
-// query returns the statement of one look-up.
+// query returns the statement of one look-up. A tenant that is being deleted is not found, nor are its keys (K8).
 func (a keyAsked) query() (sql string, args []any) {
 	const (
 		before = `
-			select ` + keyColumns + `, n.id as named, exists (
+			select ` + keyColumns + `, n.id as named, coalesce(n.status, o.status) = 'suspended' as suspended, exists (
 				select from event_types t where t.tenant_id = coalesce(n.id, k.tenant_id) and t.schema_hash is not null
 			) or exists (select from event_types t where t.shared and t.schema_hash is not null) as schemas,
-				(select t.publish_rate from tenants t where t.id = coalesce(n.id, k.tenant_id)) as publish_rate
-			from api_keys k left join (select t.id from tenants t where `
+				case when n.id is null then o.publish_rate else n.publish_rate end as publish_rate
+			from api_keys k join tenants o on o.id = k.tenant_id and o.status <> 'deleting'
+			left join (select t.id, t.status, t.publish_rate from tenants t where t.status <> 'deleting' and `
 		after = `) n on true
 			where k.hash = $2 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())`
 	)

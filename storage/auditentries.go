@@ -123,7 +123,7 @@ func (s *Store) WebhookForSecret(ctx context.Context, tenant hook.TenantID, id h
 func auditTenant(ctx context.Context, q execer, before, now *hook.Tenant) error {
 	action, old := hook.AuditTenantCreated, []hook.AuditMember(nil)
 	if before != nil {
-		action, old = hook.AuditTenantUpdated, before.AuditMembers()
+		action, old = hook.TenantAction(before.Status, now.Status), before.AuditMembers()
 	}
 	changes := hook.AuditChanges(old, now.AuditMembers())
 	if before != nil && len(changes) == 0 {

@@ -38,7 +38,7 @@ func (s *subject) Pass(t *testing.T, d time.Duration) {
 	s.f.exec(t, `update deliveries set created_at = created_at - $1::interval, updated_at = updated_at - $1::interval,
 		next_attempt_at = next_attempt_at - $1::interval, delivered_at = delivered_at - $1::interval`, d)
 	s.f.exec(t, `update webhooks set failing_since = failing_since - $1::interval, failed_on = failed_on - $2::int,
-		paused_at = paused_at - $1::interval, resumed_at = resumed_at - $1::interval, tripped_at = tripped_at - $1::interval`,
+		paused_at = paused_at - $1::interval, suspended_at = suspended_at - $1::interval, resumed_at = resumed_at - $1::interval, tripped_at = tripped_at - $1::interval`,
 		d, int(d/(24*time.Hour)))
 	s.f.exec(t, `update drains set probe_at = probe_at - $1::interval`, d)
 	s.f.exec(t, `update processes set heartbeat_at = heartbeat_at - $1::interval`, d)
@@ -60,6 +60,16 @@ func (s *subject) AddWebhook(t *testing.T, change func(*hook.Webhook)) hook.Webh
 func (s *subject) UpdateWebhook(t *testing.T, id hook.WebhookID, change func(*hook.Webhook)) {
 	t.Helper()
 	s.f.change(t, hook.Webhook{ID: id, TenantID: hook.DefaultTenant()}, change)
+}
+
+func (s *subject) Suspend(t *testing.T, suspend bool) {
+	t.Helper()
+	status := map[bool]hook.TenantStatus{true: hook.TenantSuspended, false: hook.TenantActive}[suspend]
+	_, err := s.UpdateTenant(t.Context(), "default", func(t *hook.Tenant) error {
+		t.Status = status
+		return nil
+	})
+	require.NoError(t, err)
 }
 
 func (s *subject) RemoveWebhook(t *testing.T, id hook.WebhookID) {

@@ -176,7 +176,7 @@ func TestPublishForATenant(t *testing.T) {
 					TenantID: acme, Type: "user.created", Data: eventData(), IdempotencyKey: key, Preconditions: hook.Preconditions{Key: hook.HashKey("gk_1")},
 				})
 				if !c.stored {
-					requireKind(t, hook.KindPrecondition, err)
+					requireKind(t, map[bool]hook.Kind{true: hook.KindNoTenant, false: hook.KindPrecondition}[name == "tenant gone"], err)
 					require.Zero(t, scalar[int](t, f, `select count(*) from events`))
 					return
 				}

@@ -70,11 +70,11 @@ func (s *Store) Deferred(ctx context.Context, webhook hook.WebhookID, limit int)
 	batch.Queue(`update drains set due_at = clock_timestamp(), idle = false where webhook_id = $1 and (idle or due_at = '-infinity')`, [16]byte(webhook))
 	batch.Queue(`
 		select (select tripped_at from webhooks where id = @webhook), (select paused_at from webhooks where id = @webhook),
-			coalesce((select changes from drains where webhook_id = @webhook), 0),
+			(select suspended_at from webhooks where id = @webhook), coalesce((select changes from drains where webhook_id = @webhook), 0),
 			(select count(*) from (
 				select from deliveries d where webhook_id = @webhook and parked and next_attempt_at is not null and `+unrevoked+` limit @most) n)`,
 		pgx.StrictNamedArgs{"webhook": [16]byte(webhook), "most": maxDeferredCounted}).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&b.TrippedAt, &b.PausedAt, &b.Changes, &b.Waiting)
+		return row.Scan(&b.TrippedAt, &b.PausedAt, &b.SuspendedAt, &b.Changes, &b.Waiting)
 	})
 	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return b, mapErr(fmt.Errorf("count deferred deliveries of %s: %w", webhook, err))

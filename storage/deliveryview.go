@@ -12,12 +12,12 @@ import (
 // then, clients see each delivery as its row will be.
 
 // shownColumns are the columns of shownRow, for deliveries d joined with shown.
-const shownColumns = deliveryColumns + `, x.reason as ended_reason, x.ended_at, w.paused_at, w.tripped_at, w.rate_limit,
+const shownColumns = deliveryColumns + `, x.reason as ended_reason, x.ended_at, w.paused_at, w.suspended_at, w.tripped_at, w.rate_limit,
 	case when w.tripped_at is not null then (select q.probe_at from drains q where q.webhook_id = d.webhook_id) end as probe_at, clock_timestamp() as read_at`
 
 // shown joins deliveries d with their webhook w, which shows whether they wait for it, and with the end of a revoked
 // delivery: x exists for revoked deliveries only, with the reason and the time that the cancellation will store.
-const shown = `left join lateral (select w.active, w.generation, w.paused_at, w.tripped_at, w.rate_limit from webhooks w where w.id = d.webhook_id offset 0) w on true
+const shown = `left join lateral (select w.active, w.generation, w.paused_at, w.suspended_at, w.tripped_at, w.rate_limit from webhooks w where w.id = d.webhook_id offset 0) w on true
 	left join lateral (
 		select coalesce(c.reason, case when w.active is null then '` + hook.TextWebhookDeleted + `' else '` + hook.TextWebhookDisabled + `' end) as reason,
 			greatest(d.updated_at, c.created_at) as ended_at
@@ -37,6 +37,7 @@ type shownRow struct {
 	EndedReason *string
 	EndedAt     *time.Time
 	PausedAt    *time.Time
+	SuspendedAt *time.Time
 	TrippedAt   *time.Time
 	// RateLimit is nil if the webhook is deleted.
 	RateLimit *int
@@ -45,7 +46,7 @@ type shownRow struct {
 }
 
 func (r *shownRow) targets() []any {
-	return append(r.deliveryRow.targets(), &r.EndedReason, &r.EndedAt, &r.PausedAt, &r.TrippedAt, &r.RateLimit, &r.ProbeAt, &r.ReadAt)
+	return append(r.deliveryRow.targets(), &r.EndedReason, &r.EndedAt, &r.PausedAt, &r.SuspendedAt, &r.TrippedAt, &r.RateLimit, &r.ProbeAt, &r.ReadAt)
 }
 
 func (r *shownRow) delivery() hook.Delivery {
@@ -54,7 +55,7 @@ func (r *shownRow) delivery() hook.Delivery {
 		d.State, d.Error, d.NextAttemptAt, d.UpdatedAt = hook.StateCanceled, *r.EndedReason, nil, *r.EndedAt
 	}
 	if r.RateLimit != nil {
-		w := hook.Webhook{PausedAt: r.PausedAt, TrippedAt: r.TrippedAt, RateLimit: *r.RateLimit}
+		w := hook.Webhook{PausedAt: r.PausedAt, SuspendedAt: r.SuspendedAt, TrippedAt: r.TrippedAt, RateLimit: *r.RateLimit}
 		d.Waits = hook.WaitOf(&d, &w, r.ProbeAt, r.ReadAt)
 	}
 	return d

@@ -53,6 +53,8 @@ func mapPgErr(pg *pgconn.PgError, err error) error {
 	switch pg.Code {
 	case tooManyDeliveries:
 		return tooMany(pg.Detail)
+	case tenantDeleted:
+		return hook.NoTenant()
 	case "23505": // unique_violation
 		return &hook.Error{Kind: hook.KindConflict, Message: taken(pg) + " already exists", Err: err}
 	case "40001", "40P01", // serialization_failure, deadlock_detected
@@ -99,6 +101,12 @@ func isStuck(err error) bool {
 		}
 	}
 	return errors.Is(err, errStatementTimeout)
+}
+
+// isReferred reports whether a row can't be deleted because other rows refer to it.
+func isReferred(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23503" // foreign_key_violation
 }
 
 // isUnavailable reports whether other statements would fail as well: the store is unavailable, or the work was

@@ -15,7 +15,7 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// dayIndex is a migration that adds an index to a table partitioned by day. In one statement, that would block all
+// dayIndex is a migration that adds an index to a large table, usually one that is partitioned by day. In one statement, that would block all
 // writers while every day is read. So the parent gets the index alone, and days created from then on have it from the
 // start; each existing partition gets it concurrently, and the index is attached.
 type dayIndex struct {
@@ -24,6 +24,8 @@ type dayIndex struct {
 	table   string
 	// on are the indexed columns, and where is the condition for a row to be in the index; "" is every row.
 	on, where string
+	// plain says that the table has no partitions. It gets the index in one piece, concurrently.
+	plain bool
 	// before are files of migrations/before that are run first, each in a transaction of its own. They can be repeated.
 	before []string
 	// down is the file that undoes them; "" is none.
@@ -34,20 +36,22 @@ func dayIndexes() []dayIndex {
 	return []dayIndex{
 		// For a log's filter by status, newest first. It has few deliveries: those that succeed, or are still to be
 		// tried, write nothing to it.
-		{22, "deliveries_by_state", "deliveries", "webhook_id, state, id desc", "state in ('failed', 'timed_out', 'dropped', 'canceled')", nil, ""},
+		{22, "deliveries_by_state", "deliveries", "webhook_id, state, id desc", "state in ('failed', 'timed_out', 'dropped', 'canceled')", false, nil, ""},
 		// For the outstanding deliveries of a webhook, newest first. It replaces deliveries_outstanding (00024), and
 		// costs as much.
-		{23, "deliveries_waiting", "deliveries", "webhook_id, id desc", "next_attempt_at is not null", nil, ""},
+		{23, "deliveries_waiting", "deliveries", "webhook_id, id desc", "next_attempt_at is not null", false, nil, ""},
 		// For a tenant's deliveries that have not succeeded, newest first (A2). A delivery is in it from its accept until
 		// it succeeds: a success writes nothing to it.
-		{33, "deliveries_unsuccessful", "deliveries", "tenant_id, state, id desc", "state <> 'success'", []string{
+		{33, "deliveries_unsuccessful", "deliveries", "tenant_id, state, id desc", "state <> 'success'", false, []string{
 			"00033_1_references.sql", "00033_2_days.sql", "00033_3_history.sql",
 		}, "00033_down.sql"},
+		// For the topics of a tenant that is being deleted (K8). There may be millions of all tenants.
+		{36, "topics_of_tenant", "topics", "tenant_id", "", true, []string{"00036_1_life.sql"}, "00036_down.sql"},
 		// For the deliveries of all tenants that have not succeeded, newest first (K4). As deliveries_by_state, it has few
 		// of them: the accept and a success write nothing to it.
-		{38, "deliveries_failed", "deliveries", "state, id desc", "state in ('failed', 'timed_out', 'dropped', 'canceled')", nil, ""},
+		{38, "deliveries_failed", "deliveries", "state, id desc", "state in ('failed', 'timed_out', 'dropped', 'canceled')", false, nil, ""},
 		// For the events of all tenants with a reference, newest first (K4). Events without references write nothing to it.
-		{38, "event_references_all", "event_references", "reference, event_id desc", "", nil, ""},
+		{38, "event_references_all", "event_references", "reference, event_id desc", "", false, nil, ""},
 	}
 }
 
@@ -120,6 +124,12 @@ func (m *Migrator) createIndex(ctx context.Context, db *sql.DB, x dayIndex) erro
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
+	if x.plain {
+		if err := m.createConcurrently(ctx, db, &x, x.name, x.table); err != nil {
+			return fmt.Errorf("index %s: %w", x.name, err)
+		}
+		return nil
+	}
 	err := withShortLock(ctx, db, fmt.Sprintf(`create index if not exists %s on only %s (%s)%s`, x.name, x.table, x.on, x.condition()))
 	if err != nil {
 		return fmt.Errorf("index %s: %w", x.name, err)
@@ -160,22 +170,24 @@ func (x *dayIndex) next(ctx context.Context, db *sql.DB) (partition string, err 
 	return partition, err
 }
 
-// createOnPartition gives a partition the index. An invalid index was left by a process that was killed, and is
-// replaced.
-func (m *Migrator) createOnPartition(ctx context.Context, db *sql.DB, x dayIndex, partition string) error {
-	name := partition + "_" + x.name
+// createConcurrently gives a table or a partition the index, under a name. An invalid index was left by a process that was
+// killed, and is replaced.
+func (m *Migrator) createConcurrently(ctx context.Context, db *sql.DB, x *dayIndex, name, table string) error {
 	var valid sql.NullBool
 	err := db.QueryRowContext(ctx, `select (select indisvalid from pg_index where indexrelid = to_regclass($1))`, name).Scan(&valid)
-	if err != nil {
+	if err != nil || valid.Bool {
 		return err
 	}
-	if !valid.Bool {
-		err := m.withoutTimeouts(ctx, db,
-			`drop index concurrently if exists `+pgx.Identifier{name}.Sanitize(),
-			fmt.Sprintf(`create index concurrently %s on %s (%s)%s`, pgx.Identifier{name}.Sanitize(), pgx.Identifier{partition}.Sanitize(), x.on, x.condition()))
-		if err != nil {
-			return err
-		}
+	return m.withoutTimeouts(ctx, db,
+		`drop index concurrently if exists `+pgx.Identifier{name}.Sanitize(),
+		fmt.Sprintf(`create index concurrently %s on %s (%s)%s`, pgx.Identifier{name}.Sanitize(), pgx.Identifier{table}.Sanitize(), x.on, x.condition()))
+}
+
+// createOnPartition gives a partition the index.
+func (m *Migrator) createOnPartition(ctx context.Context, db *sql.DB, x dayIndex, partition string) error {
+	name := partition + "_" + x.name
+	if err := m.createConcurrently(ctx, db, &x, name, partition); err != nil {
+		return err
 	}
 	return withShortLock(ctx, db, fmt.Sprintf(`alter index %s attach partition %s`, x.name, pgx.Identifier{name}.Sanitize()))
 }

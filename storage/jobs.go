@@ -177,7 +177,7 @@ func (s *Store) partsOf(ctx context.Context, jobs []jobRow) (map[[16]byte]sentEv
 
 // sendingColumns are the columns of a webhook that sending needs.
 const sendingColumns = `w.id, w.tenant_id, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
-	w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.cache, w.tripped_at, w.paused_at, w.trace_context,
+	w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.cache, w.tripped_at, w.paused_at, w.suspended_at, w.trace_context,
 	w.previous_secrets, w.previous_until, w.single_value_until, w.signature_schemes, w.version, w.generation, ` + signingKeysColumn
 
 type sendingRow struct {

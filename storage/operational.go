@@ -22,7 +22,9 @@ import (
 type operationalEvents struct{ list []*publishing }
 
 func (o *operationalEvents) add(tenant hook.TenantID, eventType string, data []byte) {
-	o.list = append(o.list, newPublishing(&hook.Publication{TenantID: tenant, Type: eventType, Data: data}))
+	p := newPublishing(&hook.Publication{TenantID: tenant, Type: eventType, Data: data})
+	p.own = true
+	o.list = append(o.list, p)
 }
 
 // failed adds an event for each of the deliveries that has ended without success. A failed delivery of an operational

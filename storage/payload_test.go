@@ -74,7 +74,7 @@ func TestLargePayloadIsSentWhole(t *testing.T) {
 		Deps: delivery.Deps{
 			Store: f, Lookup: f, DeferredStore: f, Drains: double, Sender: sender, Schedule: hook.DefaultSchedule(), Logger: slog.New(slog.DiscardHandler),
 		},
-		DrainStore: f, Replays: f,
+		DrainStore: f, Replays: f, Deletions: f,
 	})
 	require.NoError(t, err)
 	t.Cleanup(acts.Engine().Begin())

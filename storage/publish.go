@@ -45,6 +45,9 @@ func (s *Store) PublishAll(ctx context.Context, list []hook.Publication) ([]hook
 		if hook.KindOf(errs[i]) == hook.KindPrecondition {
 			s.cache.forget(item.Publication)
 		}
+	}
+	s.explainRefusals(ctx, items, errs)
+	for i, item := range items {
 		if errs[i] == nil {
 			accepted[i] = item.accepted
 		} else {
@@ -63,6 +66,8 @@ type publishing struct {
 	accepted hook.Accepted
 	// refused is the reason why this event alone can't be stored.
 	refused error
+	// own says that it is an operational event. It is stored whatever the tenant's status.
+	own bool
 	// cause is the event that an operational event reports on; the zero value is none.
 	cause hook.EventID
 	// original is the event that holds the idempotency key, if that is another one; else nil.
@@ -133,7 +138,7 @@ type querier interface {
 // workflow that will deliver them. It is one statement, so one transaction by itself. docs/architecture.md explains
 // it ("How an event is stored").
 //
-// A delivery for a webhook that is paused or unavailable is deferred from the start: a workflow could only defer it.
+// A delivery for a webhook that is held or unavailable is deferred from the start: a workflow could only defer it.
 // An event that has no other deliveries gets no workflow.
 //
 // The outbox names this process as the owner of the events whose first attempts it makes. The owner is read here and not
@@ -208,9 +213,9 @@ const insertEventsSQL = `
 	with e as (
 		select *, row_number() over (partition by topic_id order by n) as rank, count(*) over (partition by topic_id) as added
 		from unnest(@ids::uuid[], @tenants::uuid[], @types::text[], @data::bytea[], @organizations::text[], @created::timestamptz[],
-			@caches::text[], @topics::uuid[], @tokens::text[], @traces::bytea[], @hops::bytea[], @keys::bytea[], @listed::bool[], @schemas::bytea[], @refs::text[])
-			with ordinality as e(id, tenant_id, type, data, organization_id, created_at, cache, topic_id, token_id, trace, hops, key, listed, schema, refs, n)
-		where ` + preconditionsHold + `
+			@caches::text[], @topics::uuid[], @tokens::text[], @traces::bytea[], @hops::bytea[], @keys::bytea[], @listed::bool[], @schemas::bytea[], @refs::text[], @own::bool[])
+			with ordinality as e(id, tenant_id, type, data, organization_id, created_at, cache, topic_id, token_id, trace, hops, key, listed, schema, refs, own, n)
+		where (e.own or ` + tenantIsActive + `) and ` + preconditionsHold + `
 	), topic as (
 		insert into topics (id, tenant_id, cache, name, last_sequence)
 		select distinct on (topic_id) topic_id, tenant_id, cache, type, added from e where topic_id is not null order by topic_id
@@ -224,7 +229,7 @@ const insertEventsSQL = `
 			where s.tenant_id = e.tenant_id and s.cache = e.cache and s.pattern = c.pattern offset 0
 		) s
 		cross join lateral (
-			select w.id, w.url, w.profile, w.generation, w.version, w.health, w.tripped_at is not null or w.paused_at is not null as parked
+			select w.id, w.url, w.profile, w.generation, w.version, w.health, w.tripped_at is not null or w.paused_at is not null or w.suspended_at is not null as parked
 			from webhooks w where w.id = s.webhook_id and w.active offset 0
 		) w
 		where (w.profile = 'standard' or c.pattern = e.type) -- the others' topics are never patterns
@@ -283,6 +288,7 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 		topics                                        []*[16]byte
 		candidates                                    []int
 		references                                    []*string
+		own                                           []bool
 	)
 	for i, p := range list {
 		e := &p.accepted.Event
@@ -291,6 +297,7 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 		created, caches, tokens = append(created, e.CreatedAt), append(caches, e.Cache), append(tokens, e.TokenID)
 		topics, traces = append(topics, topicID(e)), append(traces, e.Trace.Bytes())
 		hops, references = append(hops, hook.HopBytes(e.Hops)), append(references, joinReferences(e.References))
+		own = append(own, p.own)
 		for _, c := range hook.Candidates(e.Type) {
 			candidates, pattern = append(candidates, i+1), append(pattern, c)
 		}
@@ -300,7 +307,7 @@ func eventArgs(list []*publishing) pgx.StrictNamedArgs {
 		"keys": keys, "listed": listed, "schemas": schemas, "ids": ids, "tenants": tenants, "types": types, "data": data,
 		"organizations": organizations, "created": created, "caches": caches, "topics": topics, "tokens": tokens,
 		"traces": traces, "hops": hops, "candidates": candidates, "patterns": pattern, "targets": hook.MaxTargets,
-		"most": maxDeliveries(list), "refs": references,
+		"most": maxDeliveries(list), "refs": references, "own": own,
 	}
 }
 
@@ -342,6 +349,9 @@ func (s *Store) CreateTest(ctx context.Context, w hook.Webhook, p hook.Publicati
 		EventType: p.Type, Test: true, State: hook.StatePending, NextAttemptAt: &now, CreatedAt: event.Time(), Generation: &w.Generation,
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := lockActive(ctx, tx, w.TenantID); err != nil {
+			return err
+		}
 		// Tables are locked in the order of partitioned_tables: see migration 00006.
 		_, err := tx.Exec(ctx, `
 			insert into deliveries (id, event_id, webhook_id, tenant_id, event_type, test, state, next_attempt_at, created_at, updated_at, generation)

@@ -150,6 +150,13 @@ func (m *publishCache) putTenant(named string, id hook.TenantID) {
 	m.tenants.put(named, id)
 }
 
+// dropKey forgets a key.
+func (m *publishCache) dropKey(hash hook.KeyHash) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.keys.drop(hash)
+}
+
 func (m *publishCache) putType(t typeName, schema hook.SchemaHash) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -206,14 +213,13 @@ func (m *publishCache) putFanOuts(list []*publishing) {
 	}
 }
 
-// preconditionsHold is the SQL condition that an event e's preconditions hold. A key of the event's tenant shows that
-// the tenant exists; for a platform key it is looked up (K3). The type is the one that the tenant knows by the name, its
-// own or the shared one (K6), as in knownType. The offsets make the planner look up
+// preconditionsHold is the SQL condition that an event e's preconditions hold. The type is the one that the tenant knows by
+// the name, its own or the shared one (K6), as in knownType. The offsets make the planner look up
 // each key and type by its index instead of reading all of them.
 const preconditionsHold = `
 	(e.key is null or exists (
 		select from api_keys k
-		where k.hash = e.key and (k.tenant_id = e.tenant_id or ` + platformKey + ` and exists (select from tenants t where t.id = e.tenant_id offset 0))
+		where k.hash = e.key and (k.tenant_id = e.tenant_id or ` + platformKey + `)
 			and k.revoked_at is null and (k.expires_at is null or k.expires_at > now()) offset 0))
 	and (not e.listed or exists (
 		select from (
@@ -221,6 +227,10 @@ const preconditionsHold = `
 			where t.tenant_id = any(array[e.tenant_id, ` + sharedTenant + `]) and t.name = e.type and (t.tenant_id = e.tenant_id or t.shared)
 			order by t.shared limit 1) t
 		where t.schema_hash is not distinct from e.schema offset 0))`
+
+// tenantIsActive is the SQL condition that the tenant of an event e is active: it exists, and is neither suspended nor being
+// deleted (K8). It is required of clients' events, whether or not their preconditions are cached.
+const tenantIsActive = `exists (select from tenants t where t.id = e.tenant_id and t.status = 'active' offset 0)`
 
 // preconditionArgs turns the events' preconditions into arrays.
 func preconditionArgs(list []*publishing) (keys [][]byte, listed []bool, schemas [][]byte) {
@@ -237,9 +247,40 @@ func preconditionArgs(list []*publishing) (keys [][]byte, listed []bool, schemas
 	return keys, listed, schemas
 }
 
-// outdated refuses an event whose preconditions no longer hold.
+// outdated refuses an event whose preconditions no longer hold. explainRefusals finds out whether it is for its tenant.
 func (p *publishing) outdated() {
-	p.refused = &hook.Error{Kind: hook.KindPrecondition, Message: "the API key or the event type has changed just now"}
+	p.refused = &hook.Error{Kind: hook.KindPrecondition, Message: "the API key, the event type or the tenant has changed just now"}
+}
+
+// explainRefusals replaces the errors of events that were refused for their tenants: those of suspended ones, and of tenants
+// that are gone or being deleted. Refusals are rare, so they and not the accepted events pay for finding out.
+func (s *Store) explainRefusals(ctx context.Context, list []*publishing, errs []error) {
+	var tenants [][16]byte
+	var places []int
+	for i := range list {
+		if list[i].refused != nil && hook.KindOf(errs[i]) == hook.KindPrecondition {
+			tenants, places = append(tenants, list[i].TenantID), append(places, i)
+		}
+	}
+	if len(tenants) == 0 {
+		return
+	}
+	rows, _ := s.pool.Query(ctx, `
+		select k.n, coalesce(t.status, 'deleting') from unnest($1::uuid[]) with ordinality as k(id, n)
+		left join lateral (select t.status from tenants t where t.id = k.id offset 0) t on true`, tenants)
+	var n int
+	var status hook.TenantStatus
+	// If it fails, the refusals keep their error, which tells to try again.
+	_, _ = pgx.ForEachRow(rows, []any{&n, (*string)(&status)}, func() error {
+		switch status {
+		case hook.TenantSuspended:
+			errs[places[n-1]] = hook.Suspended()
+		case hook.TenantDeleting:
+			errs[places[n-1]] = hook.NoTenant()
+		case hook.TenantActive:
+		}
+		return nil
+	})
 }
 
 // checkPreconditions refuses the events whose preconditions don't hold, and returns the others. It is for events with
@@ -262,7 +303,7 @@ func checkPreconditions(ctx context.Context, q querier, list []*publishing) ([]*
 	}
 	rows, _ := q.Query(ctx, `
 		select n from unnest($1::uuid[], $2::text[], $3::bytea[], $4::bool[], $5::bytea[]) with ordinality as e(tenant_id, type, key, listed, schema, n)
-		where not (`+preconditionsHold+`)`, tenants, types, keys, listed, schemas)
+		where not (`+preconditionsHold+` and `+tenantIsActive+`)`, tenants, types, keys, listed, schemas)
 	wrong, err := pgx.CollectRows(rows, pgx.RowTo[int])
 	if err != nil {
 		return nil, err

@@ -186,7 +186,7 @@ func (f *fixture) expected(t *testing.T, search hook.DeliverySearch, r hook.Repl
 	list := []pair{}
 	for _, d := range every(t, 100, func(p hook.Page) ([]hook.Delivery, *[16]byte, error) {
 		p.Since, p.Until = r.Since, r.Until
-		return f.FindDeliveries(t.Context(), hook.DefaultTenant(), search, p)
+		return f.FindDeliveries(t.Context(), hook.OneTenant(hook.DefaultTenant()), search, p)
 	}) {
 		others := must(f.DeliveriesOfEvent(t.Context(), d.EventID, 100))
 		stands := slices.ContainsFunc(others, func(o hook.Delivery) bool {

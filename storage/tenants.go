@@ -12,7 +12,7 @@ import (
 )
 
 const tenantColumns = `t.id, coalesce(t.external_id, '') as external_id, t.name, t.metadata, t.status, t.max_webhooks, t.publish_rate,
-	t.created_at, t.updated_at`
+	t.created_at, t.updated_at, ` + deletionColumn + ` as deletion`
 
 type tenantRow struct {
 	ID          [16]byte
@@ -24,12 +24,13 @@ type tenantRow struct {
 	PublishRate *int
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+	Deletion    *deletionRow
 }
 
 func (r *tenantRow) tenant() hook.Tenant {
 	return hook.Tenant{
 		ID: r.ID, ExternalID: r.ExternalID, Name: r.Name, Metadata: r.Metadata, Status: hook.TenantStatus(r.Status),
-		Limits: hook.TenantLimits{MaxWebhooks: r.MaxWebhooks, PublishRate: r.PublishRate}, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		Limits: hook.TenantLimits{MaxWebhooks: r.MaxWebhooks, PublishRate: r.PublishRate}, Deletion: r.Deletion.deletion(), CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 }
 
@@ -43,6 +44,13 @@ func tenantArgs(t *hook.Tenant) pgx.StrictNamedArgs {
 		"id": [16]byte(t.ID), "external_id": t.ExternalID, "name": t.Name, "metadata": metadata,
 		"max_webhooks": t.Limits.MaxWebhooks, "publish_rate": t.Limits.PublishRate,
 	}
+}
+
+// changeArgs are the columns that clients change.
+func changeArgs(t *hook.Tenant) pgx.StrictNamedArgs {
+	args := tenantArgs(t)
+	args["status"] = string(t.Status)
+	return args
 }
 
 const insertTenantSQL = `
@@ -111,7 +119,7 @@ func findTenant(ctx context.Context, q querier, name, lock string) (hook.Tenant,
 }
 
 // FindTenants returns the tenants with these ids or external ids, by the names as they are given. Names that no
-// tenant has are left out. It is one look-up, however many names there are (K5).
+// tenant has are left out, as are those of tenants that are being deleted. It is one look-up, however many names there are (K5).
 func (s *Store) FindTenants(ctx context.Context, names []string) (map[string]hook.NamedTenant, error) {
 	var external, named []string
 	var ids [][16]byte
@@ -132,14 +140,14 @@ func (s *Store) FindTenants(ctx context.Context, names []string) (map[string]hoo
 	}
 	// The offsets make the planner look each name up by its index.
 	rows, _ := s.pool.Query(ctx, `
-		select n.name, t.id, t.publish_rate from unnest($1::text[]) as n(name)
-		cross join lateral (select t.id, t.publish_rate from tenants t where t.external_id = n.name offset 0) t
+		select n.name, t.id, t.publish_rate, t.status = 'suspended' from unnest($1::text[]) as n(name)
+		cross join lateral (select * from tenants t where t.external_id = n.name and t.status <> 'deleting' offset 0) t
 		union all
-		select n.name, t.id, t.publish_rate from unnest($2::uuid[], $3::text[]) as n(id, name)
-		cross join lateral (select t.id, t.publish_rate from tenants t where t.id = n.id offset 0) t`, external, ids, named)
+		select n.name, t.id, t.publish_rate, t.status = 'suspended' from unnest($2::uuid[], $3::text[]) as n(id, name)
+		cross join lateral (select * from tenants t where t.id = n.id and t.status <> 'deleting' offset 0) t`, external, ids, named)
 	var name string
 	var t hook.NamedTenant
-	_, err := pgx.ForEachRow(rows, []any{&name, (*[16]byte)(&t.ID), &t.PublishRate}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&name, (*[16]byte)(&t.ID), &t.PublishRate, &t.Suspended}, func() error {
 		found[name] = t
 		t = hook.NamedTenant{} // the map keeps the rate
 		return nil
@@ -153,15 +161,21 @@ func (s *Store) FindTenants(ctx context.Context, names []string) (map[string]hoo
 // UpdateTenant applies change to the tenant with an id or an external id and stores the result. An external id is
 // stored only if the tenant has none. change runs within the transaction and must do no I/O; its error is returned as
 // it is, and nothing is stored. If it changes nothing, nothing is written. It is over the limit if the tenant would have
-// more webhooks than it may have (K7).
+// more webhooks than it may have (K7). A change of the status holds or releases the tenant's webhooks (K8); when the tenant
+// is suspended it returns only when nothing is accepted or sent for it any more. A tenant that is being deleted can't be
+// changed.
 func (s *Store) UpdateTenant(ctx context.Context, name string, change func(*hook.Tenant) error) (t hook.Tenant, err error) {
+	var status hook.TenantStatus
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		// Keys and webhooks of the tenant can be stored meanwhile.
+		// Keys and webhooks of the tenant can be stored meanwhile; webhooks only before or after the change (webhook_begins).
 		before, err := findTenant(ctx, tx, name, ` for no key update`)
 		if err != nil {
 			return err
 		}
-		t = before
+		if before.Status == hook.TenantDeleting {
+			return beingDeleted()
+		}
+		t, status = before, before.Status
 		if err := change(&t); err != nil || t.Equal(&before) {
 			return err
 		}
@@ -169,11 +183,16 @@ func (s *Store) UpdateTenant(ctx context.Context, name string, change func(*hook
 			return err
 		}
 		t, err = oneTenant(ctx, tx, `
-			update tenants t set external_id = coalesce(t.external_id, nullif(@external_id, '')), name = @name, metadata = @metadata,
+			update tenants t set external_id = coalesce(t.external_id, nullif(@external_id, '')), name = @name, metadata = @metadata, status = @status,
 				max_webhooks = @max_webhooks, publish_rate = @publish_rate, updated_at = now()
-			where t.id = @id returning `+tenantColumns, tenantArgs(&t))
+			where t.id = @id returning `+tenantColumns, changeArgs(&t))
 		if err != nil {
 			return err
+		}
+		if t.Status != before.Status {
+			if err := holdWebhooks(ctx, tx, t.ID, t.Status == hook.TenantSuspended); err != nil {
+				return err
+			}
 		}
 		return auditTenant(ctx, tx, &before, &t)
 	})
@@ -181,6 +200,9 @@ func (s *Store) UpdateTenant(ctx context.Context, name string, change func(*hook
 		return hook.Tenant{}, mapErr(fmt.Errorf("update tenant: %w", err))
 	}
 	s.cache.putRate(t.ID, t.Limits.PublishRate)
+	if t.Status != status && t.Status == hook.TenantSuspended {
+		s.awaitHeld(ctx)
+	}
 	return t, nil
 }
 
@@ -197,6 +219,9 @@ func (s *Store) PutTenant(
 		before, err := s.FindTenant(ctx, externalID)
 		switch {
 		case err == nil:
+			if before.Status == hook.TenantDeleting {
+				return hook.Tenant{}, false, beingDeleted()
+			}
 			t = before
 			if err := change(&t); err != nil {
 				return hook.Tenant{}, false, err
@@ -269,10 +294,13 @@ func collectTenants(rows pgx.Rows) (list []hook.Tenant, err error) {
 // any of them.
 func (s *Store) Tenant(ctx context.Context, name string) (hook.TenantID, error) {
 	t, err := s.FindTenant(ctx, name)
+	if err == nil && t.Status == hook.TenantDeleting {
+		return hook.TenantID{}, beingDeleted()
+	}
 	if err == nil || hook.KindOf(err) != hook.KindNoTenant {
 		return t.ID, err
 	}
-	rows, _ := s.pool.Query(ctx, `select id from tenants where name = $1 limit 2`, name)
+	rows, _ := s.pool.Query(ctx, `select id from tenants where name = $1 and status <> 'deleting' limit 2`, name)
 	found, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
 	switch {
 	case err != nil:

@@ -51,14 +51,14 @@ func (s *Store) CreateTopicToken(ctx context.Context, t hook.TopicToken) (hook.S
 }
 
 // TopicToken returns the rights of the token with this text, as a key. It is not found if it was not made here, has
-// expired, or the key that made it is no longer valid.
+// expired, the key that made it is no longer valid, or its tenant is gone or being deleted.
 func (s *Store) TopicToken(ctx context.Context, text hook.Secret) (hook.APIKey, error) {
 	t, err := s.openToken(text)
 	if err != nil || !t.Until.After(time.Now()) {
 		return hook.APIKey{}, &hook.Error{Kind: hook.KindNotFound, Message: "topic token not found", Err: err}
 	}
 	rows, _ := s.pool.Query(ctx, `
-		select `+keyColumns+` from api_keys k
+		select `+keyColumns+` from api_keys k join tenants t on t.id = $2 and t.status <> 'deleting'
 		where k.id = $1 and (k.tenant_id = $2 or `+platformKey+`) and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())`, [16]byte(t.Key), [16]byte(t.TenantID))
 	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[keyRow])
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 // webhookColumns are the columns of webhookRow, in any query that joins webhooks as w.
 const webhookColumns = `w.id, w.tenant_id, w.profile, w.url, w.events, w.secret, w.headers, w.active, w.disabled_reason,
 	w.description, w.timeout_ms, w.rate_limit, w.max_attempts, w.health, w.created_at, w.updated_at, w.cache, w.name,
-	w.tripped_at, w.paused_at, w.trace_context, w.previous_secrets, w.previous_until, w.single_value_until, w.signature_schemes, w.version, w.generation`
+	w.tripped_at, w.paused_at, w.suspended_at, w.trace_context, w.previous_secrets, w.previous_until, w.single_value_until, w.signature_schemes, w.version, w.generation`
 
 type webhookRow struct {
 	ID             [16]byte
@@ -41,6 +41,7 @@ type webhookRow struct {
 	Name           string
 	TrippedAt      *time.Time
 	PausedAt       *time.Time
+	SuspendedAt    *time.Time
 	sealedPrevious
 	SignatureSchemes []string
 	TraceContext     bool
@@ -86,19 +87,21 @@ func (s *Store) createWebhook(ctx context.Context, w *hook.Webhook, before func(
 		}
 		args := row.args()
 		args["owner"], args["most"] = row.TenantID, most
-		tag, err := tx.Exec(ctx, `
+		// The database knows whether the tenant is suspended (webhook_begins).
+		err = tx.QueryRow(ctx, `
 			insert into webhooks (id, tenant_id, profile, url, events, secret, headers, active, disabled_reason,
 				description, timeout_ms, rate_limit, max_attempts, health, created_at, updated_at, cache, name, paused_at, trace_context,
 				previous_secrets, previous_until, single_value_until, signature_schemes)
 			select @id, @tenant_id, @profile, @url, @events, @secret, @headers, @active, @disabled_reason,
 				@description, @timeout_ms, @rate_limit, @max_attempts, @health, @created_at, @updated_at, @cache, @name,
 				@paused_at, @trace_context, @previous_secrets, @previous_until, @single_value_until, @signature_schemes
-			where @most::int = 0 or (select count(*) from webhooks where tenant_id = @owner::uuid) < @most::int`, args)
+			where @most::int = 0 or (select count(*) from webhooks where tenant_id = @owner::uuid) < @most::int
+			returning suspended_at`, args).Scan(&w.SuspendedAt)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return tooManyWebhooks(ctx, tx, w.TenantID, most)
+		}
 		if err != nil {
 			return err
-		}
-		if tag.RowsAffected() == 0 {
-			return tooManyWebhooks(ctx, tx, w.TenantID, most)
 		}
 		if err := s.ensureSigningKey(ctx, tx, w); err != nil {
 			return err
@@ -359,7 +362,7 @@ func (s *Store) unseal(r webhookRow) (hook.Webhook, error) {
 		ID: r.ID, TenantID: r.TenantID, Profile: hook.Profile(r.Profile), URL: r.URL, Events: r.Events,
 		Active: r.Active, DisabledReason: r.DisabledReason, Description: r.Description,
 		Timeout: time.Duration(r.TimeoutMs) * time.Millisecond, RateLimit: r.RateLimit, MaxAttempts: r.MaxAttempts,
-		Health: hook.Health(r.Health), TrippedAt: r.TrippedAt, PausedAt: r.PausedAt, CreatedAt: r.CreatedAt,
+		Health: hook.Health(r.Health), TrippedAt: r.TrippedAt, PausedAt: r.PausedAt, SuspendedAt: r.SuspendedAt, CreatedAt: r.CreatedAt,
 		UpdatedAt: r.UpdatedAt, Cache: r.Cache, Name: r.Name,
 		TraceContext: r.TraceContext, Schemes: schemes(r.SignatureSchemes), Version: r.Version, Generation: r.Generation,
 	}

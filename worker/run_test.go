@@ -53,7 +53,7 @@ func TestRunAgain(t *testing.T) {
 			Store: store, Lookup: store, Sender: storagetest.NewSender(time.Now), DeferredStore: store, Drains: store,
 			Schedule: hook.DefaultSchedule(), Logger: c.Logger,
 		},
-		DrainStore: store, Replays: store,
+		DrainStore: store, Replays: store, Deletions: store,
 	})
 	require.NoError(t, err)
 	w, err := New(c)

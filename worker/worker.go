@@ -166,5 +166,7 @@ func Register(r Registry, w *workflows.Workflows, a *activities.Activities) {
 	r.RegisterActivityWithOptions(a.Drain, activity.RegisterOptions{Name: contract.ActivityDrain})
 	r.RegisterWorkflowWithOptions(w.Replay, workflow.RegisterOptions{Name: contract.NameReplay})
 	r.RegisterActivityWithOptions(a.Replay, activity.RegisterOptions{Name: contract.ActivityReplay})
+	r.RegisterWorkflowWithOptions(w.DeleteTenant, workflow.RegisterOptions{Name: contract.NameDeleteTenant})
+	r.RegisterActivityWithOptions(a.DeleteTenant, activity.RegisterOptions{Name: contract.ActivityDeleteTenant})
 	r.RegisterActivityWithOptions(a.SendNow, activity.RegisterOptions{Name: contract.ActivitySendNow})
 }

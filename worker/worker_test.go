@@ -42,7 +42,7 @@ func setup(t *testing.T) Config {
 			Store: store, Lookup: store, Sender: storagetest.NewSender(time.Now), DeferredStore: store, Drains: store,
 			Schedule: hook.DefaultSchedule(), Logger: logger,
 		},
-		DrainStore: store, Replays: store,
+		DrainStore: store, Replays: store, Deletions: store,
 	})
 	require.NoError(t, err)
 	return Config{Client: c, Workflows: &workflows.Workflows{Schedule: hook.DefaultSchedule()}, Activities: acts, Logger: logger}
@@ -96,8 +96,8 @@ func TestRegister(t *testing.T) {
 	c := setup(t)
 	var n names
 	Register(&n, c.Workflows, c.Activities)
-	require.Equal(t, []string{"Deliver", "DeliverSlices", "SendNow", "Drain", "Replay"}, n.workflows)
-	require.Equal(t, []string{"Deliver", "DeliverFirst", "Drain", "Replay", "SendNow"}, n.activities)
+	require.Equal(t, []string{"Deliver", "DeliverSlices", "SendNow", "Drain", "Replay", "DeleteTenant"}, n.workflows)
+	require.Equal(t, []string{"Deliver", "DeliverFirst", "Drain", "Replay", "DeleteTenant", "SendNow"}, n.activities)
 }
 
 // The SDK panics on options and registrations that it does not accept.

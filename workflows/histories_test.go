@@ -30,6 +30,7 @@ func wanted() []string {
 		"sendnow.json",
 		"drain.json",
 		"replay.json",
+		"delete_tenant.json",
 	}
 }
 

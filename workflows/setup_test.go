@@ -130,7 +130,7 @@ func (w *world) begin(at time.Time) {
 			Schedule: hook.DefaultSchedule(), Jitter: none, Logger: slog.New(slog.DiscardHandler), Now: w.now,
 			Owner: w.owner, Starts: w.starts, Heartbeats: w.store, Dispatcher: w.starts,
 		},
-		DrainStore: w.store, Replays: w.store,
+		DrainStore: w.store, Replays: w.store, Deletions: w.store,
 	})
 	require.NoError(w, err)
 	w.Cleanup(w.acts.Engine().Begin())

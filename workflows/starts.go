@@ -106,7 +106,15 @@ func ReplayStart(replay hook.ReplayID, l hook.Label) (client.StartWorkflowOption
 	return auxiliaryStart(replay.String(), about, l), contract.ReplayInput{ReplayID: replay}
 }
 
-// auxiliaryStart returns how to start a workflow that belongs to a webhook and to no event.
+// DeletionStart returns how to start the deletion of a tenant. If it runs, it is found and not started again. It carries no
+// name of the tenant: Temporal would keep it.
+func DeletionStart(tenant hook.TenantID) (client.StartWorkflowOptions, contract.DeletionInput) {
+	options := auxiliaryStart(contract.DeletionID(tenant), "deletion of tenant "+tenant.String(), hook.Label{})
+	options.TypedSearchAttributes = temporal.NewSearchAttributes(builtBy(), Attributes().TenantID.ValueSet(tenant.String()))
+	return options, contract.DeletionInput{TenantID: tenant}
+}
+
+// auxiliaryStart returns how to start a workflow that belongs to no event, usually to a webhook.
 func auxiliaryStart(id, about string, l hook.Label) client.StartWorkflowOptions {
 	a := Attributes()
 	attributes := []temporal.SearchAttributeUpdate{builtBy()}

@@ -524,6 +524,27 @@ func (e TenantStatus) Valid() bool {
 	}
 }
 
+// Defines values for TenantDeletionPhase.
+const (
+	TenantDeletionPhaseCanceling TenantDeletionPhase = "canceling"
+	TenantDeletionPhaseErasing   TenantDeletionPhase = "erasing"
+	TenantDeletionPhaseFinishing TenantDeletionPhase = "finishing"
+)
+
+// Valid indicates whether the value is a known member of the TenantDeletionPhase enum.
+func (e TenantDeletionPhase) Valid() bool {
+	switch e {
+	case TenantDeletionPhaseCanceling:
+		return true
+	case TenantDeletionPhaseErasing:
+		return true
+	case TenantDeletionPhaseFinishing:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for TenantUsageBy.
 const (
 	TenantUsageByDay  TenantUsageBy = "day"
@@ -536,6 +557,24 @@ func (e TenantUsageBy) Valid() bool {
 	case TenantUsageByDay:
 		return true
 	case TenantUsageByHour:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UpdateTenantRequestStatus.
+const (
+	UpdateTenantRequestStatusActive    UpdateTenantRequestStatus = "active"
+	UpdateTenantRequestStatusSuspended UpdateTenantRequestStatus = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the UpdateTenantRequestStatus enum.
+func (e UpdateTenantRequestStatus) Valid() bool {
+	switch e {
+	case UpdateTenantRequestStatusActive:
+		return true
+	case UpdateTenantRequestStatusSuspended:
 		return true
 	default:
 		return false
@@ -566,6 +605,7 @@ const (
 	WaitReasonInFlightLimit       WaitReason = "in_flight_limit"
 	WaitReasonPaused              WaitReason = "paused"
 	WaitReasonRateLimited         WaitReason = "rate_limited"
+	WaitReasonTenantSuspended     WaitReason = "tenant_suspended"
 )
 
 // Valid indicates whether the value is a known member of the WaitReason enum.
@@ -578,6 +618,8 @@ func (e WaitReason) Valid() bool {
 	case WaitReasonPaused:
 		return true
 	case WaitReasonRateLimited:
+		return true
+	case WaitReasonTenantSuspended:
 		return true
 	default:
 		return false
@@ -1841,7 +1883,8 @@ type CreatedTenant struct {
 	// CreatedAt When it was created.
 	//
 	// Example: 2026-01-15T12:00:00Z
-	CreatedAt time.Time `json:"created_at"`
+	CreatedAt time.Time       `json:"created_at"`
+	Deletion  *TenantDeletion `json:"deletion,omitempty"`
 
 	// ExternalID Your own id of the account, if you gave one. It stands for the account wherever the id does.
 	//
@@ -1864,7 +1907,7 @@ type CreatedTenant struct {
 	// Example: acme
 	Name string `json:"name"`
 
-	// Status The state of the account.
+	// Status The state of the account. suspended: nothing is published or sent for it, and nothing is lost. deleting: it is being deleted, and its keys are unknown.
 	//
 	// Example: active
 	Status CreatedTenantStatus `json:"status"`
@@ -1875,7 +1918,7 @@ type CreatedTenant struct {
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// CreatedTenantStatus The state of the account.
+// CreatedTenantStatus The state of the account. suspended: nothing is published or sent for it, and nothing is lost. deleting: it is being deleted, and its keys are unknown.
 //
 // Example: active
 type CreatedTenantStatus string
@@ -1952,7 +1995,7 @@ type CreatedWebhook struct {
 	// Example: ["v1"]
 	SignatureSchemes *[]SignatureScheme `json:"signature_schemes,omitempty"`
 
-	// Status healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
+	// Status healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused, or the account is suspended.
 	//
 	// Example: healthy
 	Status WebhookStatus `json:"status"`
@@ -2654,7 +2697,7 @@ type MomentoWebhookList struct {
 
 // NotDelivered defines model for NotDelivered.
 type NotDelivered struct {
-	// Reason Why it had none when the event was published. A paused webhook gets deliveries, which wait.
+	// Reason Why it had none when the event was published. A webhook that is paused, or whose account is suspended, gets deliveries, which wait.
 	//
 	// Example: not subscribed
 	Reason NotDeliveredReason `json:"reason"`
@@ -2665,14 +2708,14 @@ type NotDelivered struct {
 	WebhookID string `json:"webhook_id"`
 }
 
-// NotDeliveredReason Why it had none when the event was published. A paused webhook gets deliveries, which wait.
+// NotDeliveredReason Why it had none when the event was published. A webhook that is paused, or whose account is suspended, gets deliveries, which wait.
 //
 // Example: not subscribed
 type NotDeliveredReason string
 
 // Problem defines model for Problem.
 type Problem struct {
-	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), EVENT_TYPE_SHARED (409: all accounts share the event type), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
+	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), EVENT_TYPE_SHARED (409: all accounts share the event type), UNAUTHENTICATED, PERMISSION_DENIED, TENANT_SUSPENDED (403: nothing is published or sent for the account until it is active again), PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
 	//
 	// Example: INVALID_ARGUMENT
 	Code string `json:"code"`
@@ -3243,7 +3286,8 @@ type Tenant struct {
 	// CreatedAt When it was created.
 	//
 	// Example: 2026-01-15T12:00:00Z
-	CreatedAt time.Time `json:"created_at"`
+	CreatedAt time.Time       `json:"created_at"`
+	Deletion  *TenantDeletion `json:"deletion,omitempty"`
 
 	// ExternalID Your own id of the account, if you gave one. It stands for the account wherever the id does.
 	//
@@ -3266,7 +3310,7 @@ type Tenant struct {
 	// Example: acme
 	Name string `json:"name"`
 
-	// Status The state of the account.
+	// Status The state of the account. suspended: nothing is published or sent for it, and nothing is lost. deleting: it is being deleted, and its keys are unknown.
 	//
 	// Example: active
 	Status TenantStatus `json:"status"`
@@ -3277,10 +3321,58 @@ type Tenant struct {
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// TenantStatus The state of the account.
+// TenantStatus The state of the account. suspended: nothing is published or sent for it, and nothing is lost. deleting: it is being deleted, and its keys are unknown.
 //
 // Example: active
 type TenantStatus string
+
+// TenantDeletion defines model for TenantDeletion.
+type TenantDeletion struct {
+	// Canceled How many of the erased deliveries were pending at the request.
+	//
+	// Example: 12
+	Canceled int64 `json:"canceled"`
+
+	// Deliveries How many deliveries are erased so far.
+	//
+	// Example: 40000
+	Deliveries int64 `json:"deliveries"`
+
+	// Erased How many events are erased so far, with their deliveries and logs.
+	//
+	// Example: 25000
+	Erased int64 `json:"erased"`
+
+	// Phase canceling: webhooks are deleted, and what is pending is canceled. erasing: events are erased with their payloads, and deliveries with their logs. finishing: keys, event types, topics and the rest are deleted.
+	//
+	// Example: erasing
+	Phase TenantDeletionPhase `json:"phase"`
+
+	// RequestedAt When it was requested.
+	//
+	// Example: 2026-01-15T12:00:00Z
+	RequestedAt time.Time `json:"requested_at"`
+
+	// UpdatedAt When the last step was made.
+	//
+	// Example: 2026-01-15T12:00:05Z
+	UpdatedAt time.Time `json:"updated_at"`
+
+	// Webhooks How many webhooks are deleted so far.
+	//
+	// Example: 3
+	Webhooks int64 `json:"webhooks"`
+
+	// WorkflowID The Temporal workflow that deletes it.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1-delete
+	WorkflowID string `json:"workflow_id"`
+}
+
+// TenantDeletionPhase canceling: webhooks are deleted, and what is pending is canceled. erasing: events are erased with their payloads, and deliveries with their logs. finishing: keys, event types, topics and the rest are deleted.
+//
+// Example: erasing
+type TenantDeletionPhase string
 
 // TenantLimits defines model for TenantLimits.
 type TenantLimits struct {
@@ -3563,7 +3655,17 @@ type UpdateTenantRequest struct {
 	//
 	// Example: acme
 	Name *string `json:"name,omitempty"`
+
+	// Status suspended: nothing is published or sent for the account, and its deliveries wait. active: they are sent.
+	//
+	// Example: suspended
+	Status *UpdateTenantRequestStatus `json:"status,omitempty"`
 }
+
+// UpdateTenantRequestStatus suspended: nothing is published or sent for the account, and its deliveries wait. active: they are sent.
+//
+// Example: suspended
+type UpdateTenantRequestStatus string
 
 // UpdateWebhookRequest defines model for UpdateWebhookRequest.
 type UpdateWebhookRequest struct {
@@ -3726,7 +3828,7 @@ type UsagePeriod struct {
 	Successes int64 `json:"successes"`
 }
 
-// WaitReason paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight.
+// WaitReason tenant_suspended: the account is suspended. paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight.
 //
 // Example: endpoint_unavailable
 type WaitReason string
@@ -3738,7 +3840,7 @@ type Waiting struct {
 	// Example: 2026-01-15T12:31:34.25Z
 	NextProbeAt *time.Time `json:"next_probe_at,omitempty"`
 
-	// Reason paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight.
+	// Reason tenant_suspended: the account is suspended. paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight.
 	//
 	// Example: endpoint_unavailable
 	Reason WaitReason `json:"reason"`
@@ -3829,7 +3931,7 @@ type Webhook struct {
 	// Example: ["v1"]
 	SignatureSchemes *[]SignatureScheme `json:"signature_schemes,omitempty"`
 
-	// Status healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
+	// Status healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused, or the account is suspended.
 	//
 	// Example: healthy
 	Status WebhookStatus `json:"status"`
@@ -3910,7 +4012,7 @@ type WebhookSecret struct {
 	Warnings *[]Warning `json:"warnings,omitempty"`
 }
 
-// WebhookStatus healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
+// WebhookStatus healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused, or the account is suspended.
 //
 // Example: healthy
 type WebhookStatus string
@@ -4744,6 +4846,13 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/tenants (the `CreateTenant` operationId).
 	CreateTenant(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DeleteTenant Delete a tenant
+	//
+	// Deletes the account with all that it has: webhooks, API keys, topics, event types, events with their payloads, deliveries with their logs. From the answer on its keys are unknown and nothing is published or sent for it. The rest is done in the background: get-tenant shows the progress until it answers 404; then the external id is free. Usage and the audit log stay for their time. It can't be called back. The account default can't be deleted. For platform keys.
+	//
+	// Corresponds with DELETE /v1/tenants/{tenant} (the `DeleteTenant` operationId).
+	DeleteTenant(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetTenant Get a tenant
 	//
 	// For platform keys.
@@ -4753,7 +4862,7 @@ type ClientInterface interface {
 
 	// UpdateTenantWithBody Update a tenant
 	//
-	// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+	// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. A suspended account can't publish (403 TENANT_SUSPENDED), and its deliveries wait as if all of its webhooks were paused; when it is active again, they are sent. For platform keys.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4762,7 +4871,7 @@ type ClientInterface interface {
 
 	// UpdateTenant Update a tenant
 	//
-	// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+	// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. A suspended account can't publish (403 TENANT_SUSPENDED), and its deliveries wait as if all of its webhooks were paused; when it is active again, they are sent. For platform keys.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -5836,6 +5945,23 @@ func (c *Client) CreateTenant(ctx context.Context, body CreateTenantJSONRequestB
 	return c.Client.Do(req)
 }
 
+// DeleteTenant Delete a tenant
+//
+// Deletes the account with all that it has: webhooks, API keys, topics, event types, events with their payloads, deliveries with their logs. From the answer on its keys are unknown and nothing is published or sent for it. The rest is done in the background: get-tenant shows the progress until it answers 404; then the external id is free. Usage and the audit log stay for their time. It can't be called back. The account default can't be deleted. For platform keys.
+//
+// Corresponds with DELETE /v1/tenants/{tenant} (the `DeleteTenant` operationId).
+func (c *Client) DeleteTenant(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteTenantRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetTenant Get a tenant
 //
 // For platform keys.
@@ -5855,7 +5981,7 @@ func (c *Client) GetTenant(ctx context.Context, tenant string, reqEditors ...Req
 
 // UpdateTenantWithBody Update a tenant
 //
-// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. A suspended account can't publish (403 TENANT_SUSPENDED), and its deliveries wait as if all of its webhooks were paused; when it is active again, they are sent. For platform keys.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5874,7 +6000,7 @@ func (c *Client) UpdateTenantWithBody(ctx context.Context, tenant string, conten
 
 // UpdateTenant Update a tenant
 //
-// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. A suspended account can't publish (403 TENANT_SUSPENDED), and its deliveries wait as if all of its webhooks were paused; when it is active again, they are sent. For platform keys.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -8545,6 +8671,40 @@ func NewCreateTenantRequestWithBody(server string, contentType string, body io.R
 	return req, nil
 }
 
+// NewDeleteTenantRequest constructs an http.Request for the DeleteTenant method
+func NewDeleteTenantRequest(server string, tenant string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetTenantRequest constructs an http.Request for the GetTenant method
 func NewGetTenantRequest(server string, tenant string) (*http.Request, error) {
 	var err error
@@ -10291,6 +10451,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/tenants (the `CreateTenant` operationId).
 	CreateTenantWithResponse(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTenantResponse, error)
 
+	// DeleteTenantWithResponse Delete a tenant
+	//
+	// Deletes the account with all that it has: webhooks, API keys, topics, event types, events with their payloads, deliveries with their logs. From the answer on its keys are unknown and nothing is published or sent for it. The rest is done in the background: get-tenant shows the progress until it answers 404; then the external id is free. Usage and the audit log stay for their time. It can't be called back. The account default can't be deleted. For platform keys.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/tenants/{tenant} (the `DeleteTenant` operationId).
+	DeleteTenantWithResponse(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*DeleteTenantResponse, error)
+
 	// GetTenantWithResponse Get a tenant
 	//
 	// For platform keys.
@@ -10302,7 +10471,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateTenantWithBodyWithResponse Update a tenant
 	//
-	// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+	// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. A suspended account can't publish (403 TENANT_SUSPENDED), and its deliveries wait as if all of its webhooks were paused; when it is active again, they are sent. For platform keys.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10311,7 +10480,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateTenantWithResponse Update a tenant
 	//
-	// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+	// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. A suspended account can't publish (403 TENANT_SUSPENDED), and its deliveries wait as if all of its webhooks were paused; when it is active again, they are sent. For platform keys.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12223,6 +12392,54 @@ func (r CreateTenantResponse) ContentType() string {
 	return ""
 }
 
+type DeleteTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Tenant
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DeleteTenantResponse) GetJSON202() *Tenant {
+	return r.JSON202
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r DeleteTenantResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetTenantResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -14009,6 +14226,21 @@ func (c *ClientWithResponses) CreateTenantWithResponse(ctx context.Context, body
 	return ParseCreateTenantResponse(rsp)
 }
 
+// DeleteTenantWithResponse Delete a tenant
+//
+// Deletes the account with all that it has: webhooks, API keys, topics, event types, events with their payloads, deliveries with their logs. From the answer on its keys are unknown and nothing is published or sent for it. The rest is done in the background: get-tenant shows the progress until it answers 404; then the external id is free. Usage and the audit log stay for their time. It can't be called back. The account default can't be deleted. For platform keys.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/tenants/{tenant} (the `DeleteTenant` operationId).
+func (c *ClientWithResponses) DeleteTenantWithResponse(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*DeleteTenantResponse, error) {
+	rsp, err := c.DeleteTenant(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteTenantResponse(rsp)
+}
+
 // GetTenantWithResponse Get a tenant
 //
 // For platform keys.
@@ -14026,7 +14258,7 @@ func (c *ClientWithResponses) GetTenantWithResponse(ctx context.Context, tenant 
 
 // UpdateTenantWithBodyWithResponse Update a tenant
 //
-// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. A suspended account can't publish (403 TENANT_SUSPENDED), and its deliveries wait as if all of its webhooks were paused; when it is active again, they are sent. For platform keys.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14041,7 +14273,7 @@ func (c *ClientWithResponses) UpdateTenantWithBodyWithResponse(ctx context.Conte
 
 // UpdateTenantWithResponse Update a tenant
 //
-// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+// Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. A suspended account can't publish (403 TENANT_SUSPENDED), and its deliveries wait as if all of its webhooks were paused; when it is active again, they are sent. For platform keys.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -15642,6 +15874,39 @@ func ParseCreateTenantResponse(rsp *http.Response) (*CreateTenantResponse, error
 			return nil, err
 		}
 		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteTenantResponse parses an HTTP response from a DeleteTenantWithResponse call
+func ParseDeleteTenantResponse(rsp *http.Response) (*DeleteTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Tenant
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -25,7 +25,7 @@ type commands struct {
 	Migrate     migrateCommand     `cmd:"" help:"Bring the database up to date."`
 	OpenAPI     openAPICommand     `cmd:"" name:"openapi" help:"Print the OpenAPI document."`
 	Keys        keysCommand        `cmd:"" help:"Create, list and revoke API keys."`
-	Tenants     tenantsCommand     `cmd:"" help:"Create and list tenants on the database; show, put and list them through the API."`
+	Tenants     tenantsCommand     `cmd:"" help:"Create and list tenants on the database; show, put, suspend, delete and list them through the API."`
 	Secrets     secretsCommand     `cmd:"" help:"Encrypt secrets again with a new key."`
 	SigningKeys signingKeysCommand `cmd:"" help:"List and rotate the keys of v1a signatures."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Exit with 0 if the API at --api-addr is alive, or with --worker the worker at --metrics-addr. For containers."`

@@ -177,7 +177,7 @@ func (a *App) buildWorker() error {
 			Schedule: c.Schedule(), Logger: a.options.Logger, DisableOnFinal: c.DisableFinal,
 			Metrics: a.metrics, Tracer: a.traces.Tracer(), Memory: memoryLimit(),
 		},
-		DrainStore: a.store, Replays: a.store,
+		DrainStore: a.store, Replays: a.store, Deletions: a.store,
 	})
 	if err != nil {
 		return err

@@ -31,7 +31,10 @@ func commandOn(t *testing.T, s Streams, args ...string) ran {
 	t.Helper()
 	var out, errs bytes.Buffer
 	s.Out, s.Err = &out, &errs
-	var c Commands
+	var c struct {
+		Commands
+		Tenants TenantCommands `cmd:""`
+	}
 	parser, err := kong.New(&c, kong.Name("grapnel"), kong.Bind(s), kong.BindTo(t.Context(), (*context.Context)(nil)))
 	require.NoError(t, err)
 	parsed, err := parser.Parse(args)

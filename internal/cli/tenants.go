@@ -16,6 +16,10 @@ type TenantCommands struct {
 	Put putTenantCommand `cmd:"" group:"api" help:"Make sure that there is a tenant with your own id of it: create it, or change the given settings."`
 	// Usage is of one tenant or of all.
 	Usage tenantUsageCommand `cmd:"" group:"api" help:"Count a tenant's events, deliveries and attempts by day or hour, or those of every tenant."`
+
+	Suspend suspendTenantCommand `cmd:"" group:"api" help:"Suspend a tenant: nothing is published or sent for it, and nothing is lost."`
+	Resume  resumeTenantCommand  `cmd:"" group:"api" help:"Make a suspended tenant active again: what waits is sent."`
+	Delete  deleteTenantCommand  `cmd:"" group:"api" help:"Delete a tenant with everything that it has. It can't be called back."`
 }
 
 // tenantName is the argument of commands on one tenant.
@@ -104,12 +108,49 @@ func (c *putTenantCommand) Run(ctx context.Context, s Streams) error {
 	return c.show(s, t.raw, func(p *printer) { p.tenant(&t.value) })
 }
 
+type (
+	suspendTenantCommand struct{ tenantStatusCommand }
+	resumeTenantCommand  struct{ tenantStatusCommand }
+)
+
+// tenantStatusCommand changes the status of a tenant.
+type tenantStatusCommand struct {
+	connection
+	output
+	tenantName
+}
+
+// Run suspends a tenant.
+func (c *suspendTenantCommand) Run(ctx context.Context, s Streams) error {
+	return c.set(ctx, s, grapnelapi.UpdateTenantRequestStatusSuspended)
+}
+
+// Run makes a tenant active again.
+func (c *resumeTenantCommand) Run(ctx context.Context, s Streams) error {
+	return c.set(ctx, s, grapnelapi.UpdateTenantRequestStatusActive)
+}
+
+func (c *tenantStatusCommand) set(ctx context.Context, s Streams, status grapnelapi.UpdateTenantRequestStatus) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	t, err := take[grapnelapi.Tenant](client.UpdateTenantWithResponse(ctx, c.Name, grapnelapi.UpdateTenantRequest{Status: &status}))
+	if err != nil {
+		return err
+	}
+	return c.show(s, t.raw, func(p *printer) { p.tenant(&t.value) })
+}
+
 // tenant prints a tenant.
 func (p *printer) tenant(t *grapnelapi.Tenant) {
 	pairs := []string{
 		"id", t.ID, "external id", clean(known(t.ExternalID)), "name", clean(t.Name), "status", string(t.Status),
 		"max webhooks", limit(t.Limits.MaxWebhooks), "publish rate", limit(t.Limits.PublishRate),
 		"created", moment(&t.CreatedAt), "updated", moment(&t.UpdatedAt),
+	}
+	if d := t.Deletion; d != nil {
+		pairs = append(pairs, "deletion", deletionText(d), "requested", moment(&d.RequestedAt), "workflow", d.WorkflowID)
 	}
 	for _, key := range slices.Sorted(maps.Keys(t.Metadata)) {
 		pairs = append(pairs, "metadata", fmt.Sprintf("%s=%s", clean(key), clean(t.Metadata[key])))

@@ -21,12 +21,14 @@ const (
 	NameSendNow       = "SendNow"
 	NameDrain         = "Drain"
 	NameReplay        = "Replay"
+	NameDeleteTenant  = "DeleteTenant"
 
 	ActivityDeliver      = "Deliver"
 	ActivityDeliverFirst = "DeliverFirst"
 	ActivitySendNow      = "SendNow"
 	ActivityDrain        = "Drain"
 	ActivityReplay       = "Replay"
+	ActivityDeleteTenant = "DeleteTenant"
 )
 
 // Types of the application errors of activities and workflows.
@@ -84,3 +86,6 @@ func SendNowID(d hook.DeliveryID) string { return d.String() }
 // DrainID returns the id of the workflow that sends a webhook's deferred deliveries. One runs
 // at a time.
 func DrainID(w hook.WebhookID) string { return w.String() + "-drain" }
+
+// DeletionID returns the id of the workflow that deletes a tenant. One runs at a time.
+func DeletionID(t hook.TenantID) string { return t.String() + "-delete" }

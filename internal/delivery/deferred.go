@@ -8,7 +8,7 @@ import (
 	"grapnel/internal/hook"
 )
 
-// A delivery that can't be sent now, because its webhook is over a limit, paused or
+// A delivery that can't be sent now, because its webhook is over a limit, held or
 // unavailable, is deferred: it waits without a worker's place and without a workflow of its
 // own. The webhook's drain, one workflow however many deliveries wait, sends them later.
 

@@ -44,7 +44,7 @@ func (f *refill) fresh(jobs []hook.Job) []hook.Job {
 }
 
 // loadMore queues more deferred deliveries if places are free and none of the run's jobs is
-// due. It does so no more once the webhook is paused or unavailable, or a load has failed: the
+// due. It does so no more once the webhook is held or unavailable, or a load has failed: the
 // drain's next step finds out.
 func (r *run) loadMore(ctx context.Context) error {
 	f, now := r.refill, r.engine.now()
@@ -63,7 +63,7 @@ func (r *run) loadMore(ctx context.Context) error {
 		return nil
 	}
 	page, err := r.engine.deferredStore.Deferred(ctx, f.webhook, MaxBatch)
-	if err != nil || page.PausedAt != nil || page.TrippedAt != nil {
+	if err != nil || page.Held() || page.TrippedAt != nil {
 		share.release()
 		r.refill = nil
 		r.engine.log.DebugContext(ctx, "drain not refilled", slog.String("webhook_id", f.webhook.String()), slog.Any("error", err))

@@ -237,10 +237,10 @@ func (r *run) finish(res result) {
 	r.results <- &res
 }
 
-// mustDefer reports whether the job has to wait for its webhook: the webhook is paused, or its
+// mustDefer reports whether the job has to wait for its webhook: the webhook is held, or its
 // endpoint is unavailable. A drain sends to an unavailable endpoint, to probe it.
 func (r *run) mustDefer(job *hook.Job) bool {
-	return job.Webhook.PausedAt != nil || job.Webhook.TrippedAt != nil && !r.draining
+	return job.Webhook.Held() || job.Webhook.TrippedAt != nil && !r.draining
 }
 
 // WorthWaiting is the time before a delivery is due that is waited for in a run: it covers the

@@ -68,6 +68,9 @@ func (e *Engine) loadByHand(ctx context.Context, id hook.DeliveryID) (*hook.Job,
 		}
 		job.Delivery = canceledDelivery(job.Delivery, reason)
 	}
+	if job.Webhook.SuspendedAt != nil { // by hand, too, nothing is sent for a suspended tenant (K8)
+		return nil, &StepError{"send", hook.Suspended()}
+	}
 	return &job, nil
 }
 
@@ -133,7 +136,7 @@ func limitText(reason hook.WaitReason) string {
 		return "the webhook is at its rate_limit, which tests and retries by hand share"
 	case hook.WaitUnavailable:
 		return "the endpoint is unavailable, and another request by hand is just asking it"
-	case hook.WaitInFlight, hook.WaitPaused:
+	case hook.WaitInFlight, hook.WaitPaused, hook.WaitSuspended:
 	}
 	return "the webhook has as many requests in flight as it may have, which tests and retries by hand share"
 }

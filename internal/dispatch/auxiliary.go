@@ -48,6 +48,9 @@ func (s *Starter) Drain(webhook hook.WebhookID) { s.enqueueAux(drainOf(webhook))
 // Replay queues the start of a replay's workflow, as Drain does for a drain.
 func (s *Starter) Replay(replay hook.ReplayID) { s.enqueueAux(replayOf(replay)) }
 
+// DeleteTenant queues the start of the deletion of a tenant, as Drain does for a drain.
+func (s *Starter) DeleteTenant(tenant hook.TenantID) { s.enqueueAux(deletionOf(tenant)) }
+
 // auxStart is the start of an auxiliary workflow: one that is not tied to one event. Starting one that is running does
 // nothing.
 type auxStart struct {
@@ -78,6 +81,18 @@ func replayOf(replay hook.ReplayID) auxStart {
 		label: func(ctx context.Context, l Labels) (hook.Label, error) { return l.ReplayLabel(ctx, replay) },
 		with: func(l hook.Label) (client.StartWorkflowOptions, any) {
 			options, input := workflows.ReplayStart(replay, l)
+			return options, input
+		},
+	}
+}
+
+// deletionOf has no description: a tenant's name is not to stay in Temporal.
+func deletionOf(tenant hook.TenantID) auxStart {
+	return auxStart{
+		id: contract.DeletionID(tenant), name: contract.NameDeleteTenant, purpose: measure.ForDeletion,
+		label: func(context.Context, Labels) (hook.Label, error) { return hook.Label{}, nil },
+		with: func(hook.Label) (client.StartWorkflowOptions, any) {
+			options, input := workflows.DeletionStart(tenant)
 			return options, input
 		},
 	}

@@ -12,7 +12,7 @@ const (
 	// lostAge is how late a drain or a replay may be before it counts as lost. The store knows when each reports next,
 	// which leaves more time than its longest activity needs.
 	lostAge = 30 * time.Second
-	// lostPage bounds the drains, and the replays, that one round starts.
+	// lostPage bounds the drains, the replays and the deletions that one round starts.
 	lostPage = 500
 )
 
@@ -39,6 +39,19 @@ func (s *Sweeper) startReplays(ctx context.Context) error {
 	lost := make([]auxStart, 0, len(replays))
 	for _, replay := range replays {
 		lost = append(lost, replayOf(replay))
+	}
+	return s.startLost(ctx, lost)
+}
+
+// startDeletions starts the deletions of tenants that were lost, or whose start was.
+func (s *Sweeper) startDeletions(ctx context.Context) error {
+	tenants, err := s.config.Store.LostDeletions(ctx, lostAge, lostPage)
+	if err != nil {
+		return err
+	}
+	lost := make([]auxStart, 0, len(tenants))
+	for _, tenant := range tenants {
+		lost = append(lost, deletionOf(tenant))
 	}
 	return s.startLost(ctx, lost)
 }

@@ -49,6 +49,22 @@ func TestSweeperStartsLostReplays(t *testing.T) {
 	})
 }
 
+// K8: the deletion of a tenant whose start was lost is started. Nothing of it names the tenant but by its id.
+func TestSweeperStartsLostDeletions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lost := hook.TenantID{1}
+		s := &temporalServer{}
+		defer sweeping(t, s, &outbox{lostDeletions: []hook.TenantID{lost}})()
+		pass(2*time.Second + time.Millisecond)
+		options, input := workflows.DeletionStart(lost)
+		require.Equal(t, lost.String()+"-delete", options.ID)
+		require.Equal(t, options, s.started[options.ID])
+		require.Equal(t, input, s.inputs[options.ID])
+		require.Equal(t, contract.NameDeleteTenant, s.names[options.ID])
+	})
+}
+
 // A drain may wait for something that is over: a pause, or an endpoint that was unavailable. Then the drain is woken
 // and looks at once.
 func TestSweeperWakesDrains(t *testing.T) {

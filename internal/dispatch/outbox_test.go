@@ -35,12 +35,18 @@ type outbox struct {
 	lost []hook.WebhookID
 	// lostReplays has lost replays.
 	lostReplays []hook.ReplayID
+	// lostDeletions has tenants whose deletion was lost.
+	lostDeletions []hook.TenantID
 	// losing is the error of LostDrains.
 	losing error
 }
 
 func (o *outbox) LostReplays(context.Context, time.Duration, int) ([]hook.ReplayID, error) {
 	return o.lostReplays, nil
+}
+
+func (o *outbox) LostDeletions(context.Context, time.Duration, int) ([]hook.TenantID, error) {
+	return o.lostDeletions, nil
 }
 
 func (o *outbox) LostDrains(context.Context, time.Duration, int) ([]hook.WebhookID, error) {

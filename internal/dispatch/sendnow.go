@@ -43,6 +43,7 @@ const takeTimeout = 5 * time.Second
 //
 //   - unavailable, when Temporal or the workers are unavailable
 //   - precondition, when the webhook is deleted or disabled, or the message is being sent
+//   - suspended, when the tenant is
 //   - rate limited, when the webhook is over a limit
 //
 // hook.ErrNotSent is in the chain if it is certain that no request was made. A start whose answer was lost may have
@@ -115,6 +116,9 @@ func sendError(err error) error {
 		_ = app.Details(&kind) // without details the reason above holds
 		if kind == hook.KindNotFound {
 			refused.Kind, refused.Message = kind, "delivery not found"
+		}
+		if kind == hook.KindSuspended {
+			refused.Kind, refused.Message = kind, hook.Suspended().Message
 		}
 		if kind == hook.KindConflict {
 			refused.Message = "the message is being sent"

@@ -28,6 +28,8 @@ type SweeperStore interface {
 	LostDrains(ctx context.Context, age time.Duration, limit int) ([]hook.WebhookID, error)
 	// LostReplays does for replays what LostDrains does for drains.
 	LostReplays(ctx context.Context, age time.Duration, limit int) ([]hook.ReplayID, error)
+	// LostDeletions does for deletions of tenants what LostDrains does for drains.
+	LostDeletions(ctx context.Context, age time.Duration, limit int) ([]hook.TenantID, error)
 }
 
 // SweeperConfig is the configuration of NewSweeper. Every field without a default is required.
@@ -51,19 +53,19 @@ type SweeperConfig struct {
 	PaceFor time.Duration
 }
 
-// Sweeper starts the workflows of events that were accepted and not started, and those of drains and replays that were
-// lost. Every process runs one, all at the same time: each claims the events that it is about to start, and gives back
+// Sweeper starts the workflows of events that were accepted and not started, and those of drains, replays and deletions of
+// tenants that were lost. Every process runs one, all at the same time: each claims the events that it is about to start, and gives back
 // those that it could not start.
 type Sweeper struct {
 	config SweeperConfig
 	pace   pace
 	// after is the last event of the page before; the next page begins after it.
 	after hook.EventID
-	// auxAt is when lost drains and replays were last looked for.
+	// auxAt is when lost drains, replays and deletions were last looked for.
 	auxAt   time.Time
 	backoff backoff
-	// drainErrors and replayErrors log the failures of each kind.
-	drainErrors, replayErrors *errlog.ChangeLogger
+	// drainErrors, replayErrors and deletionErrors log the failures of each kind.
+	drainErrors, replayErrors, deletionErrors *errlog.ChangeLogger
 }
 
 const (
@@ -93,7 +95,7 @@ func NewSweeper(c SweeperConfig) (*Sweeper, error) {
 	}
 	return &Sweeper{
 		config: c, backoff: backoff{interval: c.Interval},
-		drainErrors: errlog.New(c.Logger), replayErrors: errlog.New(c.Logger),
+		drainErrors: errlog.New(c.Logger), replayErrors: errlog.New(c.Logger), deletionErrors: errlog.New(c.Logger),
 	}, nil
 }
 
@@ -137,7 +139,7 @@ func (s *Sweeper) pause(p progress, err error) time.Duration {
 	}
 }
 
-// round starts lost drains and replays, once per interval, and then a page of the outbox. It does nothing while
+// round starts lost drains, replays and deletions, once per interval, and then a page of the outbox. It does nothing while
 // Temporal is unavailable.
 func (s *Sweeper) round(ctx context.Context) (progress, error) {
 	due := time.Since(s.auxAt) >= s.config.Interval
@@ -157,7 +159,7 @@ func (s *Sweeper) round(ctx context.Context) (progress, error) {
 	return p, err
 }
 
-// sweep is a round while Temporal is available. aux says that lost drains and replays are due.
+// sweep is a round while Temporal is available. aux says that lost drains, replays and deletions are due.
 func (s *Sweeper) sweep(ctx context.Context, aux bool) (progress, error) {
 	if aux {
 		if err := s.startAllLost(ctx); err != nil {
@@ -178,7 +180,7 @@ func (s *Sweeper) sweep(ctx context.Context, aux bool) (progress, error) {
 	return sweptAll, err
 }
 
-// startAllLost starts lost drains and replays. A failure of one kind stops neither the other nor the outbox, and is
+// startAllLost starts lost drains, replays and deletions. A failure of one kind stops neither the others nor the outbox, and is
 // only logged, unless Temporal is unavailable: then the error is errUnavailable.
 func (s *Sweeper) startAllLost(ctx context.Context) error {
 	err := s.startDrains(ctx)
@@ -191,5 +193,10 @@ func (s *Sweeper) startAllLost(ctx context.Context) error {
 		return err
 	}
 	s.replayErrors.Log(ctx, "start lost replays", err)
+	err = s.startDeletions(ctx)
+	if errors.Is(err, errUnavailable) {
+		return err
+	}
+	s.deletionErrors.Log(ctx, "start lost deletions", err)
 	return nil
 }

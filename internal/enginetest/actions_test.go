@@ -22,6 +22,8 @@ const (
 
 // subscribe creates the sequence's webhooks.
 func (w *world) subscribe() {
+	_, err := w.db.Exec(w.ctx, `update tenants set status = 'active'`) // an earlier sequence may have suspended it
+	w.must(err, "resetting the tenant")
 	w.create(&webhook{name: "standard", profile: hook.ProfileStandard}, []string{typeA}, 0)
 	w.create(&webhook{name: "patterns", profile: hook.ProfileStandard}, []string{"*"}, 0)
 	w.create(&webhook{name: "limited", profile: hook.ProfileStandard}, []string{typeB}, 3)
@@ -31,8 +33,11 @@ func (w *world) subscribe() {
 
 // create creates one webhook, with the rate limit if it is not 0.
 func (w *world) create(h *webhook, events []string, limit int) {
-	h.now = state{active: true, url: w.newURL(h), secret: "secret-" + h.name}
+	h.now = state{active: true, suspended: w.suspended, url: w.newURL(h), secret: "secret-" + h.name}
 	h.behaves, h.since = answersOK, time.Now()
+	if w.suspended {
+		h.pauses = append(h.pauses, [2]time.Time{time.Now(), {}})
+	}
 	stored := hook.Webhook{
 		TenantID: hook.DefaultTenant(), Profile: h.profile, URL: h.now.url, Events: events, Secret: hook.Secret(h.now.secret), Active: true,
 		RateLimit: limit, Cache: h.cache,
@@ -92,6 +97,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		"change":           func(t *rapid.T) { w.change(w.oneOf(t), w.drawWebhook(t), w.drawChange(t)) },
 		"change again":     func(t *rapid.T) { w.change(w.oneOf(t), w.drawWebhook(t), w.drawChange(t)) },
 		"at once":          w.atOnce,
+		"suspend":          w.suspend,
 		"receiver":         w.receiver,
 		"receiver again":   w.receiver,
 		"retry":            w.retry,
@@ -158,6 +164,9 @@ func (w *world) atOnce(t *rapid.T) {
 	for range rapid.IntRange(2, 5).Draw(t, "clients") {
 		p := w.oneOf(t)
 		if rapid.Bool().Draw(t, "publishes") {
+			if w.suspended {
+				continue
+			}
 			list := w.drawPublications(t, rapid.IntRange(1, 3).Draw(t, "events"))
 			doing = append(doing, func() { w.accept(p, list) })
 			if list[0].IdempotencyKey != "" && rapid.Bool().Draw(t, "twice") {

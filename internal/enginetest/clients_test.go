@@ -86,12 +86,52 @@ func (h *webhook) changed(next *state) {
 		h.since = time.Now()
 	}
 	switch n := len(h.pauses) - 1; {
-	case next.paused && !h.now.paused:
+	case next.held() && !h.now.held():
 		h.pauses = append(h.pauses, [2]time.Time{time.Now(), {}})
-	case !next.paused && h.now.paused:
+	case !next.held() && h.now.held():
 		h.pauses[n][1] = time.Now()
 	}
 	h.now, h.next = *next, nil
+}
+
+// suspend has the platform suspend the tenant, or make it active again (K8).
+func (w *world) suspend(t *rapid.T) {
+	w.setSuspended(w.oneOf(t), rapid.Bool().Draw(t, "suspended"))
+}
+
+func (w *world) setSuspended(p *process, on bool) {
+	if on == w.suspended {
+		return
+	}
+	w.logf("%s: the tenant is to be suspended: %v", p.name, on)
+	w.mu.Lock()
+	for _, h := range w.webhooks {
+		next := h.now
+		next.suspended = on
+		h.next = &next
+	}
+	w.mu.Unlock()
+	w.must(w.clock.sync(), "setting the time")
+	_, err := p.store.UpdateTenant(w.ctx, "default", func(t *hook.Tenant) error {
+		if t.Status = hook.TenantActive; on {
+			t.Status = hook.TenantSuspended
+		}
+		return nil
+	})
+	w.must(err, "changing the tenant")
+	w.mu.Lock()
+	for _, h := range w.webhooks {
+		h.changed(h.next)
+	}
+	w.suspended = on
+	w.mu.Unlock()
+	w.logf("%s: that is answered", p.name)
+	if on {
+		_, err := p.store.Publish(w.ctx, hook.Publication{TenantID: hook.DefaultTenant(), Type: typeA, Data: []byte(`{}`)})
+		if hook.KindOf(err) != hook.KindSuspended {
+			w.failf("a suspended tenant publishes", "%v", err)
+		}
+	}
 }
 
 // retry has a client retry a delivery by hand.
@@ -120,7 +160,7 @@ func (w *world) retry(t *rapid.T) {
 // test has a client send a test.
 func (w *world) test(t *rapid.T) {
 	h, p := w.drawWebhook(t), w.oneOf(t)
-	if h.now.deleted {
+	if h.now.deleted || w.suspended {
 		return
 	}
 	kind := "a"

@@ -124,6 +124,7 @@ func (w *world) outage(t *rapid.T) {
 		kind = "a"
 	}
 	w.barrier.open()
+	w.setSuspended(w.client(), false)
 	w.receivers.mu.Lock()
 	h.behaves = rapid.SampledFrom([]behaviour{refuses, hangs}).Draw(t, "behaviour")
 	w.receivers.mu.Unlock()

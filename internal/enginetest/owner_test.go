@@ -150,11 +150,13 @@ func (w *world) stall(t *rapid.T) {
 	d := rapid.SampledFrom([]time.Duration{time.Second, 5 * time.Second, 7 * time.Second, 9 * time.Second, 15 * time.Second, 50 * time.Second}).Draw(t, "time")
 	w.calm = time.Time{}
 	if before {
+		w.setSuspended(w.client(), false)
 		w.accept(p, w.drawPublications(t, 2))
 	}
 	w.logf("%s stalls for %s", p.name, d)
 	w.barrier.stall(p)
 	if after {
+		w.setSuspended(w.client(), false)
 		w.accept(p, w.drawPublications(t, 2))
 	}
 	time.Sleep(d) //nolint:forbidigo // skipped time

@@ -92,7 +92,7 @@ func newProcess(w *world, name string, both bool) (*process, error) {
 		err = p.own(&deps)
 	}
 	if err == nil {
-		p.acts, err = activities.New(activities.Deps{Deps: deps, DrainStore: p.store, Replays: p.store})
+		p.acts, err = activities.New(activities.Deps{Deps: deps, DrainStore: p.store, Replays: p.store, Deletions: p.store})
 	}
 	if err != nil {
 		kill()

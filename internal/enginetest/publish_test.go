@@ -13,6 +13,9 @@ import (
 // publish publishes some events, one by one or as a list.
 func (w *world) publish(t *rapid.T) {
 	n := rapid.SampledFrom([]int{1, 1, 1, 2, 5, 14}).Draw(t, "events")
+	if w.suspended {
+		return
+	}
 	if rapid.Bool().Draw(t, "step by step") {
 		w.shut(t)
 	}

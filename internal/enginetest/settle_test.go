@@ -44,6 +44,7 @@ func (w *world) recover() {
 // settle ends all failures, and checks that all accepted deliveries then end.
 func (w *world) settle() {
 	w.recover()
+	w.setSuspended(w.client(), false)
 	for _, h := range w.webhooks {
 		if h.now.paused && !h.now.deleted {
 			w.change(w.client(), h, "resume")

@@ -202,6 +202,10 @@ func (s *steppedStore) LostReplays(ctx context.Context, age time.Duration, limit
 	return ask(ctx, s, "LostReplays", func() ([]hook.ReplayID, error) { return s.Store.LostReplays(ctx, age, limit) })
 }
 
+func (s *steppedStore) LostDeletions(ctx context.Context, age time.Duration, limit int) ([]hook.TenantID, error) {
+	return ask(ctx, s, "LostDeletions", func() ([]hook.TenantID, error) { return s.Store.LostDeletions(ctx, age, limit) })
+}
+
 func (s *steppedStore) Overdue(ctx context.Context, age time.Duration, after hook.OverdueMark, limit int) (list []hook.Overdue, next hook.OverdueMark, err error) {
 	err = tell(ctx, s, "Overdue", func() (err error) {
 		list, next, err = s.Store.Overdue(ctx, age, after, limit)

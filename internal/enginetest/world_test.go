@@ -56,6 +56,7 @@ type world struct {
 	mu           sync.Mutex
 	rng          *rand.Rand
 	webhooks     []*webhook
+	suspended    bool // the tenant, by the latest answer
 	urls         map[string]*webhook
 	publications []*publication
 	names        map[string]string
@@ -95,7 +96,9 @@ type webhook struct {
 // state decides whether a request may be made.
 type state struct {
 	active, paused, deleted bool
-	url, secret             string
+	// suspended says that the tenant is.
+	suspended   bool
+	url, secret string
 }
 
 // publication is an event that a client has published, or a test.
@@ -113,11 +116,16 @@ type publication struct {
 // trustSlack covers hook.TrustFor after the engine itself has disabled a webhook.
 const trustSlack = 200 * time.Millisecond
 
+// held reports whether deliveries wait whatever the endpoint does.
+func (s *state) held() bool { return s.paused || s.suspended }
+
 // forbids returns why a request must not begin in this state; "" if it may.
 func (s *state) forbids(w *webhook, in hook.Request, r *request) string {
 	switch {
 	case s.deleted:
 		return "deleted"
+	case s.suspended: // by hand and tests too (K8)
+		return "suspended"
 	case !s.active && !r.test:
 		return "disabled"
 	case s.paused && !r.manual:

@@ -16,6 +16,9 @@ type AuditAction string
 const (
 	AuditTenantCreated      AuditAction = "tenant.created"
 	AuditTenantUpdated      AuditAction = "tenant.updated"
+	AuditTenantSuspended    AuditAction = "tenant.suspended"
+	AuditTenantResumed      AuditAction = "tenant.resumed"
+	AuditTenantDeleted      AuditAction = "tenant.deleted"
 	AuditKeyCreated         AuditAction = "api_key.created"
 	AuditKeyRevoked         AuditAction = "api_key.revoked"
 	AuditTopicTokenCreated  AuditAction = "topic_token.created" //nolint:gosec // no credential

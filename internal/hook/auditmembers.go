@@ -170,7 +170,7 @@ func notNil(list []string) []string {
 
 // AuditMembers returns the tenant's members for the audit log.
 func (t *Tenant) AuditMembers() []AuditMember {
-	list := []AuditMember{{Name: "name", Value: t.Name}}
+	list := []AuditMember{{Name: "name", Value: t.Name}, {Name: "status", Value: string(t.Status)}}
 	if t.ExternalID != "" {
 		list = append(list, AuditMember{Name: "external_id", Value: t.ExternalID})
 	}
@@ -186,4 +186,18 @@ func (t *Tenant) AuditMembers() []AuditMember {
 		}
 	}
 	return list
+}
+
+// TenantAction returns the action that turned a tenant's status before into now.
+func TenantAction(before, now TenantStatus) AuditAction {
+	switch {
+	case before == now:
+	case now == TenantSuspended:
+		return AuditTenantSuspended
+	case now == TenantActive:
+		return AuditTenantResumed
+	case now == TenantDeleting:
+		return AuditTenantDeleted
+	}
+	return AuditTenantUpdated
 }

@@ -17,6 +17,8 @@ type Authentication struct {
 	Key APIKey
 	// Named is the tenant that the request names; the zero value if it names none, or if there is no such tenant.
 	Named TenantID
+	// Suspended reports whether the tenant, the named one if there is one, was suspended (K8).
+	Suspended bool
 	// Schemas reports whether the tenant, the named one if there is one, had an event type with a schema at the time of
 	// the look-up. If it had none, published data need not be validated.
 	Schemas bool

@@ -18,9 +18,14 @@ type DeferredPage struct {
 	TrippedAt *time.Time
 	// PausedAt is when the client paused the webhook; nil if it is not paused.
 	PausedAt *time.Time
+	// SuspendedAt is when the webhook's tenant was suspended; nil if it is active.
+	SuspendedAt *time.Time
 	// Changes is how often the drain had been woken when the page was read.
 	Changes int64
 }
+
+// Held reports whether nothing may be sent to the webhook: it is paused, or its tenant is suspended.
+func (p *DeferredPage) Held() bool { return p.PausedAt != nil || p.SuspendedAt != nil }
 
 // Nap is the record that a drain stores before it sleeps.
 type Nap struct {

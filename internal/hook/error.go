@@ -22,6 +22,7 @@ const (
 	KindShared        Kind = "shared"       // all tenants share it, so no tenant may change it (K6)
 	KindUnauthorized  Kind = "unauthorized"
 	KindForbidden     Kind = "forbidden"
+	KindSuspended     Kind = "suspended" // the tenant is suspended (K8)
 	KindTooLarge      Kind = "too_large"
 	KindMediaType     Kind = "media_type"
 	KindRateLimited   Kind = "rate_limited"
@@ -99,6 +100,11 @@ func NotFound(what string) *Error {
 // clients (K3).
 func NoTenant() *Error {
 	return &Error{Kind: KindNoTenant, Message: "tenant not found"}
+}
+
+// Suspended returns the error for what a suspended tenant must not do (K8).
+func Suspended() *Error {
+	return &Error{Kind: KindSuspended, Message: "the tenant is suspended: nothing is published or sent for it until it is active again"}
 }
 
 // Unprocessable returns the error for a wrong value at one location.

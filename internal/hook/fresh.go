@@ -21,7 +21,7 @@ type FreshDelivery struct {
 }
 
 // Jobs returns the jobs of the first attempts. find returns a webhook with a version, or nil. Jobs returns nil if one
-// is missing. The webhooks are neither paused nor unavailable, for then the accept would have deferred the deliveries.
+// is missing. The webhooks are neither held nor unavailable, for then the accept would have deferred the deliveries.
 func (f *Fresh) Jobs(find func(id WebhookID, version int64) *Webhook) []Job {
 	jobs := make([]Job, 0, len(f.Deliveries))
 	for i := range f.Deliveries {
@@ -31,7 +31,7 @@ func (f *Fresh) Jobs(find func(id WebhookID, version int64) *Webhook) []Job {
 			return nil
 		}
 		w := *kept
-		w.Health, w.PausedAt, w.TrippedAt = d.Health, nil, nil
+		w.Health, w.PausedAt, w.SuspendedAt, w.TrippedAt = d.Health, nil, nil, nil
 		at := f.ReadAt
 		jobs = append(jobs, Job{
 			Delivery: Delivery{

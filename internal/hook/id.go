@@ -87,6 +87,12 @@ func (id *ReplayID) UnmarshalText(text []byte) (err error) {
 }
 
 // UnmarshalText parses the output of MarshalText.
+func (id *TenantID) UnmarshalText(text []byte) (err error) {
+	*id, err = parseID[TenantID](prefixTenant, string(text))
+	return err
+}
+
+// UnmarshalText parses the output of MarshalText.
 func (id *WebhookID) UnmarshalText(text []byte) (err error) {
 	*id, err = parseID[WebhookID](prefixWebhook, string(text))
 	return err

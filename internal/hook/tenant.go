@@ -21,6 +21,8 @@ type Tenant struct {
 	Metadata map[string]string
 	Status   TenantStatus
 	Limits   TenantLimits
+	// Deletion is the progress of its deletion; nil unless Status is TenantDeleting.
+	Deletion *Deletion
 
 	CreatedAt time.Time
 	UpdatedAt time.Time
@@ -31,7 +33,8 @@ type TenantStatus string
 
 // The states of a tenant.
 const (
-	TenantActive    TenantStatus = "active"
+	TenantActive TenantStatus = "active"
+	// TenantSuspended is the state of a tenant for which nothing is published or sent, and of which nothing is lost.
 	TenantSuspended TenantStatus = "suspended"
 	// TenantDeleting is the state of a tenant while everything that it has is being deleted.
 	TenantDeleting TenantStatus = "deleting"
@@ -172,4 +175,6 @@ type NamedTenant struct {
 	ID TenantID
 	// PublishRate is the tenant's own limit of events per second; nil is the process's limit (K7).
 	PublishRate *int
+	// Suspended says that nothing may be published for it (K8).
+	Suspended bool
 }

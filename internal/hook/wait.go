@@ -7,6 +7,7 @@ type WaitReason string
 
 // The reasons to wait (spec 9). If several hold, the first of them counts.
 const (
+	WaitSuspended   WaitReason = "tenant_suspended"     // the tenant is suspended (K8)
 	WaitPaused      WaitReason = "paused"               // the client has paused the webhook
 	WaitUnavailable WaitReason = "endpoint_unavailable" // the breaker is open
 	WaitRate        WaitReason = "rate_limited"         // the webhook's rate_limit
@@ -26,6 +27,8 @@ type Wait struct {
 // WaitReason returns why the webhook's deferred deliveries are not sent.
 func (w *Webhook) WaitReason() WaitReason {
 	switch {
+	case w.SuspendedAt != nil:
+		return WaitSuspended
 	case w.PausedAt != nil:
 		return WaitPaused
 	case w.TrippedAt != nil:
@@ -45,6 +48,8 @@ func WaitOf(d *Delivery, w *Webhook, probeAt *time.Time, now time.Time) *Wait {
 	}
 	wait := &Wait{Reason: w.WaitReason(), Since: *d.NextAttemptAt}
 	switch wait.Reason {
+	case WaitSuspended:
+		wait.Since = later(wait.Since, *w.SuspendedAt)
 	case WaitPaused:
 		wait.Since = later(wait.Since, *w.PausedAt)
 	case WaitUnavailable:

@@ -114,18 +114,24 @@ type Webhook struct {
 	TrippedAt *time.Time
 	// PausedAt is when the client paused the webhook; nil if it is not paused. Its deliveries are deferred until the
 	// pause ends.
-	PausedAt  *time.Time
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	PausedAt *time.Time
+	// SuspendedAt is when the webhook's tenant was suspended (K8); nil if it is active. It holds deliveries as a pause
+	// does. The store sets it.
+	SuspendedAt *time.Time
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
 	// Version grows with every change that a request depends on. The store sets it.
 	Version int64
 	// Generation counts how often the webhook was disabled. The store sets it.
 	Generation int
 }
 
-// Deferring reports whether due deliveries are deferred: the endpoint is unavailable, or the client has paused the
-// webhook.
-func (w *Webhook) Deferring() bool { return w.TrippedAt != nil || w.PausedAt != nil }
+// Held reports whether nothing is sent to the webhook although it is active: the client has paused it, or its tenant is
+// suspended.
+func (w *Webhook) Held() bool { return w.PausedAt != nil || w.SuspendedAt != nil }
+
+// Deferring reports whether due deliveries are deferred: the endpoint is unavailable, or the webhook is held.
+func (w *Webhook) Deferring() bool { return w.TrippedAt != nil || w.Held() }
 
 // Revokes reports whether an outstanding delivery of the webhook must not be sent any more: the webhook is disabled, or
 // was disabled since the delivery was accepted.

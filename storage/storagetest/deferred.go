@@ -98,7 +98,7 @@ func (s *Store) Deferred(ctx context.Context, webhook hook.WebhookID, limit int)
 		b.Changes = d.changes
 	}
 	if w := s.webhooks[webhook]; w != nil {
-		b.TrippedAt, b.PausedAt = w.TrippedAt, w.PausedAt
+		b.TrippedAt, b.PausedAt, b.SuspendedAt = w.TrippedAt, w.PausedAt, w.SuspendedAt
 	}
 	for _, d := range s.deferredOf(webhook) {
 		if b.Waiting++; len(b.Jobs) < limit {

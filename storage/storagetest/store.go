@@ -33,6 +33,9 @@ const (
 
 	OpVersions = "Versions"
 
+	OpDeletionStep   = "DeletionStep"
+	OpDeletionSleeps = "DeletionSleeps"
+
 	OpReplayStep   = "ReplayStep"
 	OpReplaySleeps = "ReplaySleeps"
 
@@ -65,6 +68,9 @@ type Store struct {
 	replays    map[hook.ReplayID]*replay
 	// processes has the last heartbeat of each process.
 	processes map[hook.ProcessID]time.Time
+	// suspendedAt is when the tenant was suspended; nil if it is active. deletion is its deletion; nil if there is none.
+	suspendedAt *time.Time
+	deletion    *deletion
 }
 
 // NewStore returns an empty store on the clock.
@@ -91,7 +97,7 @@ func (s *Store) AddWebhook(url string, change func(*hook.Webhook)) hook.WebhookI
 	defer s.mu.Unlock()
 	w := hook.Webhook{
 		ID: s.nextID(), TenantID: hook.DefaultTenant(), URL: url, Events: []string{"*"}, Secret: "secret", Active: true,
-		CreatedAt: s.now(), UpdatedAt: s.now(), Version: 1,
+		CreatedAt: s.now(), UpdatedAt: s.now(), Version: 1, SuspendedAt: s.suspendedAt,
 	}
 	if change != nil {
 		change(&w)

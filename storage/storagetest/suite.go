@@ -48,6 +48,8 @@ type Fixture interface {
 	AddWebhook(t *testing.T, change func(*hook.Webhook)) hook.WebhookID
 	// UpdateWebhook changes a webhook, as a PATCH request does.
 	UpdateWebhook(t *testing.T, id hook.WebhookID, change func(*hook.Webhook))
+	// Suspend suspends the tenant, or makes it active again (K8).
+	Suspend(t *testing.T, suspend bool)
 	// RemoveWebhook deletes a webhook, as a DELETE request does.
 	RemoveWebhook(t *testing.T, id hook.WebhookID)
 	// ReadWebhook returns the webhook in its current state; it must exist.
@@ -78,7 +80,8 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 	for group, cases := range map[string]map[string]func(*world){
 		"Record": recordCases(), "health": healthCases(), "claims": claimCases(), "lookup": lookupCases(),
 		"deferred": deferredCases(), "expiry": expiryCases(), "drain": drainCases(), "replay": replayCases(),
-		"processes": processCases(),
+		"suspension": suspensionCases(),
+		"processes":  processCases(),
 	} {
 		t.Run(group, func(t *testing.T) {
 			t.Parallel()

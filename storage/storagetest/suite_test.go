@@ -51,6 +51,8 @@ func (s *subject) UpdateWebhook(_ *testing.T, id hook.WebhookID, change func(*ho
 	s.ChangeWebhook(id, change)
 }
 
+func (s *subject) Suspend(_ *testing.T, suspend bool) { s.SuspendTenant(suspend) }
+
 func (s *subject) RemoveWebhook(_ *testing.T, id hook.WebhookID) { s.DeleteWebhook(id) }
 
 func (s *subject) ReadWebhook(_ *testing.T, id hook.WebhookID) hook.Webhook { return *s.Webhook(id) }

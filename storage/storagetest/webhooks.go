@@ -28,6 +28,18 @@ func (w *webhook) waitingSince(d *hook.Delivery) time.Time {
 	return d.CreatedAt
 }
 
+// moveFailing moves the five days of S14 by a time in which nobody asked the endpoint.
+func (w *webhook) moveFailing(from, until time.Time) {
+	if w.failingSince == nil {
+		return
+	}
+	if w.failingSince.After(from) {
+		from = *w.failingSince
+	}
+	moved := w.failingSince.Add(until.Sub(from))
+	w.failingSince = &moved
+}
+
 // ChangeWebhook changes a webhook, as a PATCH request does. Deactivating it revokes its outstanding deliveries
 // (S15). Activating it or changing its URL restarts the five days (S14); the end of a pause moves them.
 func (s *Store) ChangeWebhook(id hook.WebhookID, change func(*hook.Webhook)) {
@@ -47,13 +59,8 @@ func (s *Store) ChangeWebhook(id hook.WebhookID, change func(*hook.Webhook)) {
 	switch {
 	case w.Active && !was.Active, w.URL != was.URL:
 		w.failingSince, w.failures, w.failedDays, w.TrippedAt = nil, 0, 0, nil
-	case w.failingSince != nil && resumed:
-		since := *was.PausedAt
-		if w.failingSince.After(since) {
-			since = *w.failingSince
-		}
-		moved := w.failingSince.Add(s.now().Sub(since))
-		w.failingSince = &moved
+	case resumed:
+		w.moveFailing(*was.PausedAt, s.now())
 	}
 	if d := s.drains[id]; d != nil {
 		d.wake()

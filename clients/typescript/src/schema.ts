@@ -574,12 +574,16 @@ export interface paths {
          */
         put: operations["put-tenant"];
         post?: never;
-        delete?: never;
+        /**
+         * Delete a tenant
+         * @description Deletes the account with all that it has: webhooks, API keys, topics, event types, events with their payloads, deliveries with their logs. From the answer on its keys are unknown and nothing is published or sent for it. The rest is done in the background: get-tenant shows the progress until it answers 404; then the external id is free. Usage and the audit log stay for their time. It can't be called back. The account default can't be deleted. For platform keys.
+         */
+        delete: operations["delete-tenant"];
         options?: never;
         head?: never;
         /**
          * Update a tenant
-         * @description Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. For platform keys.
+         * @description Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. A suspended account can't publish (403 TENANT_SUSPENDED), and its deliveries wait as if all of its webhooks were paused; when it is active again, they are sent. For platform keys.
          */
         patch: operations["update-tenant"];
         trace?: never;
@@ -2046,6 +2050,8 @@ export interface components {
              * @example 2026-01-15T12:00:00Z
              */
             created_at: string;
+            /** @description The progress of its deletion, while its status is deleting. */
+            deletion?: components["schemas"]["TenantDeletion"];
             /**
              * @description Your own id of the account, if you gave one. It stands for the account wherever the id does.
              * @example customer-4711
@@ -2073,7 +2079,7 @@ export interface components {
              */
             name: string;
             /**
-             * @description The state of the account.
+             * @description The state of the account. suspended: nothing is published or sent for it, and nothing is lost. deleting: it is being deleted, and its keys are unknown.
              * @example active
              * @enum {string}
              */
@@ -2170,7 +2176,7 @@ export interface components {
              */
             signature_schemes?: components["schemas"]["SignatureScheme"][];
             /**
-             * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
+             * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused, or the account is suspended.
              * @example healthy
              */
             status: components["schemas"]["WebhookStatus"];
@@ -2915,7 +2921,7 @@ export interface components {
         };
         NotDelivered: {
             /**
-             * @description Why it had none when the event was published. A paused webhook gets deliveries, which wait.
+             * @description Why it had none when the event was published. A webhook that is paused, or whose account is suspended, gets deliveries, which wait.
              * @example not subscribed
              */
             reason: components["schemas"]["NotDeliveredReason"];
@@ -2926,14 +2932,14 @@ export interface components {
             webhook_id: string;
         };
         /**
-         * @description Why it had none when the event was published. A paused webhook gets deliveries, which wait.
+         * @description Why it had none when the event was published. A webhook that is paused, or whose account is suspended, gets deliveries, which wait.
          * @example not subscribed
          * @enum {string}
          */
         NotDeliveredReason: "not subscribed" | "inactive" | "created later";
         Problem: {
             /**
-             * @description The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), EVENT_TYPE_SHARED (409: all accounts share the event type), UNAUTHENTICATED, PERMISSION_DENIED, PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
+             * @description The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), EVENT_TYPE_SHARED (409: all accounts share the event type), UNAUTHENTICATED, PERMISSION_DENIED, TENANT_SUSPENDED (403: nothing is published or sent for the account until it is active again), PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
              * @example INVALID_ARGUMENT
              */
             code: string;
@@ -3540,6 +3546,8 @@ export interface components {
              * @example 2026-01-15T12:00:00Z
              */
             created_at: string;
+            /** @description The progress of its deletion, while its status is deleting. */
+            deletion?: components["schemas"]["TenantDeletion"];
             /**
              * @description Your own id of the account, if you gave one. It stands for the account wherever the id does.
              * @example customer-4711
@@ -3567,7 +3575,7 @@ export interface components {
              */
             name: string;
             /**
-             * @description The state of the account.
+             * @description The state of the account. suspended: nothing is published or sent for it, and nothing is lost. deleting: it is being deleted, and its keys are unknown.
              * @example active
              * @enum {string}
              */
@@ -3578,6 +3586,55 @@ export interface components {
              * @example 2026-01-15T12:00:00Z
              */
             updated_at: string;
+        };
+        TenantDeletion: {
+            /**
+             * Format: int64
+             * @description How many of the erased deliveries were pending at the request.
+             * @example 12
+             */
+            canceled: number;
+            /**
+             * Format: int64
+             * @description How many deliveries are erased so far.
+             * @example 40000
+             */
+            deliveries: number;
+            /**
+             * Format: int64
+             * @description How many events are erased so far, with their deliveries and logs.
+             * @example 25000
+             */
+            erased: number;
+            /**
+             * @description canceling: webhooks are deleted, and what is pending is canceled. erasing: events are erased with their payloads, and deliveries with their logs. finishing: keys, event types, topics and the rest are deleted.
+             * @example erasing
+             * @enum {string}
+             */
+            phase: "canceling" | "erasing" | "finishing";
+            /**
+             * Format: date-time
+             * @description When it was requested.
+             * @example 2026-01-15T12:00:00Z
+             */
+            requested_at: string;
+            /**
+             * Format: date-time
+             * @description When the last step was made.
+             * @example 2026-01-15T12:00:05Z
+             */
+            updated_at: string;
+            /**
+             * Format: int64
+             * @description How many webhooks are deleted so far.
+             * @example 3
+             */
+            webhooks: number;
+            /**
+             * @description The Temporal workflow that deletes it.
+             * @example ten_01kab1s6rzfkqbzry2kztmfpx1-delete
+             */
+            workflow_id: string;
         };
         TenantLimits: {
             /**
@@ -3884,6 +3941,12 @@ export interface components {
              * @example acme
              */
             name?: string;
+            /**
+             * @description suspended: nothing is published or sent for the account, and its deliveries wait. active: they are sent.
+             * @example suspended
+             * @enum {string}
+             */
+            status?: "active" | "suspended";
         };
         UpdateWebhookRequest: {
             /**
@@ -4066,11 +4129,11 @@ export interface components {
             successes: number;
         };
         /**
-         * @description paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight.
+         * @description tenant_suspended: the account is suspended. paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight.
          * @example endpoint_unavailable
          * @enum {string}
          */
-        WaitReason: "paused" | "endpoint_unavailable" | "rate_limited" | "in_flight_limit";
+        WaitReason: "tenant_suspended" | "paused" | "endpoint_unavailable" | "rate_limited" | "in_flight_limit";
         Waiting: {
             /**
              * Format: date-time
@@ -4079,7 +4142,7 @@ export interface components {
              */
             next_probe_at?: string;
             /**
-             * @description paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight.
+             * @description tenant_suspended: the account is suspended. paused: the webhook is paused. endpoint_unavailable: the endpoint does not answer; the delivery is sent when it answers, with any status, and fails 24 hours after its event. rate_limited: the webhook is at its rate_limit. in_flight_limit: the webhook has its largest number of requests in flight.
              * @example endpoint_unavailable
              */
             reason: components["schemas"]["WaitReason"];
@@ -4182,7 +4245,7 @@ export interface components {
              */
             signature_schemes?: components["schemas"]["SignatureScheme"][];
             /**
-             * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
+             * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused, or the account is suspended.
              * @example healthy
              */
             status: components["schemas"]["WebhookStatus"];
@@ -4263,7 +4326,7 @@ export interface components {
             warnings?: components["schemas"]["Warning"][];
         };
         /**
-         * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused.
+         * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused, or the account is suspended.
          * @example healthy
          * @enum {string}
          */
@@ -4367,6 +4430,7 @@ export type SignatureScheme = components['schemas']['SignatureScheme'];
 export type SigningKey = components['schemas']['SigningKey'];
 export type SigningKeySet = components['schemas']['SigningKeySet'];
 export type Tenant = components['schemas']['Tenant'];
+export type TenantDeletion = components['schemas']['TenantDeletion'];
 export type TenantLimits = components['schemas']['TenantLimits'];
 export type TenantLimitsRequest = components['schemas']['TenantLimitsRequest'];
 export type TenantList = components['schemas']['TenantList'];
@@ -11657,6 +11721,16 @@ export interface operations {
                      *       "tenants": [
                      *         {
                      *           "created_at": "2026-01-15T12:00:00Z",
+                     *           "deletion": {
+                     *             "canceled": 12,
+                     *             "deliveries": 40000,
+                     *             "erased": 25000,
+                     *             "phase": "erasing",
+                     *             "requested_at": "2026-01-15T12:00:00Z",
+                     *             "updated_at": "2026-01-15T12:00:05Z",
+                     *             "webhooks": 3,
+                     *             "workflow_id": "ten_01kab1s6rzfkqbzry2kztmfpx1-delete"
+                     *           },
                      *           "external_id": "customer-4711",
                      *           "id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *           "limits": {
@@ -11869,6 +11943,16 @@ export interface operations {
                      *         ]
                      *       },
                      *       "created_at": "2026-01-15T12:00:00Z",
+                     *       "deletion": {
+                     *         "canceled": 12,
+                     *         "deliveries": 40000,
+                     *         "erased": 25000,
+                     *         "phase": "erasing",
+                     *         "requested_at": "2026-01-15T12:00:00Z",
+                     *         "updated_at": "2026-01-15T12:00:05Z",
+                     *         "webhooks": 3,
+                     *         "workflow_id": "ten_01kab1s6rzfkqbzry2kztmfpx1-delete"
+                     *       },
                      *       "external_id": "customer-4711",
                      *       "id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "limits": {
@@ -12120,6 +12204,16 @@ export interface operations {
                     /**
                      * @example {
                      *       "created_at": "2026-01-15T12:00:00Z",
+                     *       "deletion": {
+                     *         "canceled": 12,
+                     *         "deliveries": 40000,
+                     *         "erased": 25000,
+                     *         "phase": "erasing",
+                     *         "requested_at": "2026-01-15T12:00:00Z",
+                     *         "updated_at": "2026-01-15T12:00:05Z",
+                     *         "webhooks": 3,
+                     *         "workflow_id": "ten_01kab1s6rzfkqbzry2kztmfpx1-delete"
+                     *       },
                      *       "external_id": "customer-4711",
                      *       "id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "limits": {
@@ -12308,6 +12402,16 @@ export interface operations {
                     /**
                      * @example {
                      *       "created_at": "2026-01-15T12:00:00Z",
+                     *       "deletion": {
+                     *         "canceled": 12,
+                     *         "deliveries": 40000,
+                     *         "erased": 25000,
+                     *         "phase": "erasing",
+                     *         "requested_at": "2026-01-15T12:00:00Z",
+                     *         "updated_at": "2026-01-15T12:00:05Z",
+                     *         "webhooks": 3,
+                     *         "workflow_id": "ten_01kab1s6rzfkqbzry2kztmfpx1-delete"
+                     *       },
                      *       "external_id": "customer-4711",
                      *       "id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "limits": {
@@ -12334,6 +12438,16 @@ export interface operations {
                     /**
                      * @example {
                      *       "created_at": "2026-01-15T12:00:00Z",
+                     *       "deletion": {
+                     *         "canceled": 12,
+                     *         "deliveries": 40000,
+                     *         "erased": 25000,
+                     *         "phase": "erasing",
+                     *         "requested_at": "2026-01-15T12:00:00Z",
+                     *         "updated_at": "2026-01-15T12:00:05Z",
+                     *         "webhooks": 3,
+                     *         "workflow_id": "ten_01kab1s6rzfkqbzry2kztmfpx1-delete"
+                     *       },
                      *       "external_id": "customer-4711",
                      *       "id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "limits": {
@@ -12430,6 +12544,23 @@ export interface operations {
                      *       "code": "INVALID_ARGUMENT",
                      *       "status": 408,
                      *       "title": "Request Timeout",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
                      *       "type": "about:blank"
                      *     }
                      */
@@ -12547,6 +12678,216 @@ export interface operations {
             };
         };
     };
+    "delete-tenant": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The account's id, ten_…, or your own id of it, percent-encoded. */
+                tenant: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2026-01-15T12:00:00Z",
+                     *       "deletion": {
+                     *         "canceled": 12,
+                     *         "deliveries": 40000,
+                     *         "erased": 25000,
+                     *         "phase": "erasing",
+                     *         "requested_at": "2026-01-15T12:00:00Z",
+                     *         "updated_at": "2026-01-15T12:00:05Z",
+                     *         "webhooks": 3,
+                     *         "workflow_id": "ten_01kab1s6rzfkqbzry2kztmfpx1-delete"
+                     *       },
+                     *       "external_id": "customer-4711",
+                     *       "id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "limits": {
+                     *         "max_webhooks": 100,
+                     *         "publish_rate": 50
+                     *       },
+                     *       "metadata": {
+                     *         "plan": "pro"
+                     *       },
+                     *       "name": "acme",
+                     *       "status": "active",
+                     *       "updated_at": "2026-01-15T12:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Tenant"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "ALREADY_EXISTS",
+                     *       "status": 409,
+                     *       "title": "Conflict",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "update-tenant": {
         parameters: {
             query?: never;
@@ -12573,6 +12914,16 @@ export interface operations {
                     /**
                      * @example {
                      *       "created_at": "2026-01-15T12:00:00Z",
+                     *       "deletion": {
+                     *         "canceled": 12,
+                     *         "deliveries": 40000,
+                     *         "erased": 25000,
+                     *         "phase": "erasing",
+                     *         "requested_at": "2026-01-15T12:00:00Z",
+                     *         "updated_at": "2026-01-15T12:00:05Z",
+                     *         "webhooks": 3,
+                     *         "workflow_id": "ten_01kab1s6rzfkqbzry2kztmfpx1-delete"
+                     *       },
                      *       "external_id": "customer-4711",
                      *       "id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
                      *       "limits": {

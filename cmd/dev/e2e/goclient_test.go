@@ -148,6 +148,8 @@ func (to *tour) accounts(ctx context.Context) {
 	require.Equal(t, "tour", must(t, changed, err, changed.GetJSON200).Name)
 	read, err := to.GetTenantWithResponse(ctx, own)
 	require.Equal(t, own, *must(t, read, err, read.GetJSON200).ExternalID)
+	gone, err := to.DeleteTenantWithResponse(ctx, own)
+	require.Equal(t, grapnelapi.TenantStatusDeleting, must(t, gone, err, gone.GetJSON202).Status)
 
 	made, err := to.CreateAPIKeyWithResponse(ctx, grapnelapi.CreateAPIKeyRequest{
 		Name: "tour", Scopes: []grapnelapi.CreateScope{grapnelapi.CreateScopePublish}, ExpiresAt: new(time.Now().Add(time.Hour)),

@@ -65,6 +65,11 @@ func TestHistoriesReplay(t *testing.T) {
 		waitFor(t, "the replay to end", func() bool { return c.do(http.MethodGet, path, nil, http.StatusOK)["ended_at"] != nil })
 		return strings.TrimPrefix(path, "/v1/replays/")
 	}
+	deleted := func() string {
+		tenant := c.do(http.MethodPost, "/v1/tenants", object{"name": "gone"}, http.StatusCreated)["id"].(string)
+		c.do(http.MethodDelete, "/v1/tenants/"+tenant, nil, http.StatusAccepted)
+		return tenant + "-delete"
+	}
 	temporal, err := client.Dial(client.Options{HostPort: shared.process.ready["temporal"]})
 	require.NoError(t, err)
 	t.Cleanup(temporal.Close)
@@ -76,6 +81,7 @@ func TestHistoriesReplay(t *testing.T) {
 		"sendnow":                    byHand,
 		"drain":                      drained,
 		"replay":                     replayed,
+		"delete_tenant":              deleted,
 	} {
 		history := historyOf(t, temporal, run())
 		w := &workflows.Workflows{Schedule: hook.DefaultSchedule()}
@@ -83,6 +89,7 @@ func TestHistoriesReplay(t *testing.T) {
 		replayer.RegisterWorkflowWithOptions(w.Deliver, workflow.RegisterOptions{Name: contract.NameDeliver})
 		replayer.RegisterWorkflowWithOptions(w.Drain, workflow.RegisterOptions{Name: contract.NameDrain})
 		replayer.RegisterWorkflowWithOptions(w.Replay, workflow.RegisterOptions{Name: contract.NameReplay})
+		replayer.RegisterWorkflowWithOptions(w.DeleteTenant, workflow.RegisterOptions{Name: contract.NameDeleteTenant})
 		replayer.RegisterWorkflowWithOptions(w.SendNow, workflow.RegisterOptions{Name: contract.NameSendNow})
 		require.NoError(t, replayer.ReplayWorkflowHistory(nil, history), name)
 		if *record {

@@ -15,12 +15,13 @@ const (
 	ByReconciler StartedBy = "reconciler" // again, because the workflow was lost
 	ForDrain     StartedBy = "drain"      // the drain of a webhook
 	ForReplay    StartedBy = "replay"     // a replay
+	ForDeletion  StartedBy = "deletion"   // the deletion of a tenant
 	ByHand       StartedBy = "hand"       // for a person who sends a test or retries a delivery
 )
 
 // StartedByValues lists every StartedBy.
 func StartedByValues() []StartedBy {
-	return []StartedBy{ByStarter, BySweeper, ByReconciler, ForDrain, ForReplay, ByHand}
+	return []StartedBy{ByStarter, BySweeper, ByReconciler, ForDrain, ForReplay, ForDeletion, ByHand}
 }
 
 // Group names a group commit: calls that share one statement. It is the value of the label "group".
