@@ -193,7 +193,7 @@ func TestLookUpsOfABatch(t *testing.T) {
 		d.Store = store
 	})
 	const schema = `{"schema":{"type":"object"}}`
-	f.do(t, "PUT", "/v1/event-types/invoice.paid", schema, nil).object(t, http.StatusCreated)
+	f.owning().do(t, "PUT", "/v1/event-types/invoice.paid", schema, nil).object(t, http.StatusCreated)
 	for i := range 100 {
 		f.customer(t, fmt.Sprint("c", i))
 		f.naming(fmt.Sprint("c", i)).do(t, "PUT", "/v1/event-types/invoice.paid", schema, nil).object(t, http.StatusCreated)
@@ -225,4 +225,39 @@ func TestLookUpsOfABatch(t *testing.T) {
 	f.batch(t, `{"type":"user.created","data":1}`)
 	looked, _, _, _, _ = store.take()
 	require.Zero(t, looked, "a batch that names no tenant looks none up")
+}
+
+// K5, K7, K8: each event of a batch counts for the rate of its own tenant, and is refused if that is suspended or being
+// deleted.
+func TestBatchOverTenantsThatMayNot(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	for _, name := range []string{"slow", "held", "gone", "free"} {
+		f.customer(t, name)
+	}
+	f.do(t, "PATCH", "/v1/tenants/slow", `{"limits":{"publish_rate":1}}`, nil).object(t, http.StatusOK)
+	f.do(t, "PATCH", "/v1/tenants/held", `{"status":"suspended"}`, nil).object(t, http.StatusOK)
+	f.do(t, "DELETE", "/v1/tenants/gone", "", nil).object(t, http.StatusAccepted)
+	event := func(tenant string) string {
+		return fmt.Sprintf(`{"type":"user.created","data":1,"tenant":"%s"}`, tenant)
+	}
+	for range 2 { // the caller's own tenant is not suspended, also from the cache
+		results := f.batch(t, event("free"), event("held"), event("gone"), `{"type":"user.created","data":1}`)
+		require.Equal(t, []int{202, 403, 404, 202}, statuses(results))
+		require.Equal(t, "TENANT_SUSPENDED", results[1].Error.Code)
+		require.Equal(t, "TENANT_NOT_FOUND", results[2].Error.Code)
+	}
+	results := f.batch(t, event("slow"), event("free"), event("slow"), event("free"))
+	require.Equal(t, []int{202, 202, 429, 202}, statuses(results))
+	require.Equal(t, "LIMIT_EXCEEDED", results[2].Error.Code)
+	// The request's tenant is suspended, that of one event is not.
+	held := f.naming("held").batch(t, `{"type":"user.created","data":1}`, event("free"))
+	require.Equal(t, []int{403, 202}, statuses(held))
+}
+
+func statuses(results []batchResult) (list []int) {
+	for _, r := range results {
+		list = append(list, r.Status)
+	}
+	return list
 }

@@ -168,7 +168,7 @@ func TestSchemaNames(t *testing.T) {
 		"NotDeliveredReason", "Problem", "ProblemDetail", "PublishCommendaEventRequest", "PublishEventRequest", "PublishEventsRequest",
 		"PublishResult", "PublishedEvents", "PutEventTypeRequest", "PutMomentoWebhookDestination", "PutMomentoWebhookRequest", "PutTenantRequest",
 		"Replay", "ReplayEstimate", "ReplayList", "ReplayProgress", "ReplayState", "ReplayStatus", "ReplayWebhookRequest", "ReplayedWebhook",
-		"RotateSecretRequest", "Scope", "SignatureScheme", "SigningKey", "SigningKeySet", "Tenant", "TenantDeletion", "TenantLimits", "TenantLimitsRequest", "TenantList", "TestWebhookRequest",
+		"RotateSecretRequest", "Scope", "SignatureScheme", "SigningKey", "SigningKeySet", "Tenant", "TenantDeletion", "TenantLimits", "TenantLimitsRequest", "TenantList", "TenantUsage", "TenantUsagePeriod", "TestWebhookRequest",
 		"TopicDiscontinuity", "TopicItem", "TopicItemList", "TopicMessage", "TopicToken", "TopicValue", "TriggerCommendaWebhookRequest",
 		"UpdateCommendaWebhookRequest", "UpdateReplayRequest", "UpdateTenantRequest", "UpdateWebhookRequest", "Usage", "UsageCounts", "UsagePeriod", "WaitReason", "Waiting", "Warning", "Webhook", "WebhookList", "WebhookProfile",
 		"WebhookSecret", "WebhookStatus",

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,7 +25,7 @@ func TestPublishRates(t *testing.T) {
 			return
 		}
 		var e *hook.Error
-		require.True(t, errors.As(err, &e))
+		require.ErrorAs(t, err, &e)
 		require.Equal(t, hook.KindRateLimited, e.Kind)
 		require.InDelta(t, wait, e.RetryAfter, float64(2*time.Millisecond))
 	}

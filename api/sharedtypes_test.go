@@ -96,7 +96,7 @@ func TestOwnTypesOfBefore(t *testing.T) {
 	publish("other", `"1"`).object(t, http.StatusAccepted)
 
 	f.do(t, "PUT", invoicePaid, `{"description":"Paid","schema":{"type":"integer"}}`, nil).object(t, http.StatusOK) // the one of default
-	require.Equal(t, []any{"shared", "copies_deleted"}, members(f.entries(t, "&target=invoice.paid")[0], t))
+	require.Equal(t, []any{"shared", "copies_deleted"}, members(t, f.entries(t, "&target=invoice.paid")[0]))
 	require.Zero(t, value[int](t, f, `select count(*) from event_types where tenant_id = $1`, [16]byte(same)))
 	require.Equal(t, true, f.client.naming("same").ownType(t)["shared"])
 	require.Equal(t, false, f.client.naming("other").ownType(t)["shared"])
@@ -116,7 +116,7 @@ func TestOwnTypesOfBefore(t *testing.T) {
 }
 
 // members returns the names of an audit entry's members.
-func members(entry map[string]any, t *testing.T) (names []any) {
+func members(t *testing.T, entry map[string]any) (names []any) {
 	t.Helper()
 	for _, c := range objects(t, entry["changes"]) {
 		names = append(names, c["member"])

@@ -393,10 +393,3 @@ func (g *group[T]) doAll(batch []*member[T], lockWait time.Duration) error {
 	}
 	return err
 }
-
-// resolve gives members their outcome.
-func resolve[T any](members []*member[T], err error) {
-	for _, m := range members {
-		m.done <- err
-	}
-}

@@ -54,3 +54,10 @@ func (s *statement[T]) add(m *member[T]) {
 	}
 	s.ofTenant[g.tenant(m.item)] += rows
 }
+
+// resolve gives members their outcome.
+func resolve[T any](members []*member[T], err error) {
+	for _, m := range members {
+		m.done <- err
+	}
+}

@@ -121,7 +121,7 @@ func TestReplayOverWebhooks(t *testing.T) {
 	waitFor(t, "the webhook that takes them to have them all", func() bool { return len(late.requests()) == 20 })
 	got := c.do(http.MethodGet, path, nil, http.StatusOK)
 	require.Equal(t, "running", got["state"])
-	require.Equal(t, 20.0, got["progress"].(object)["outstanding"])
+	require.EqualValues(t, 20, got["progress"].(object)["outstanding"])
 	c.do(http.MethodPatch, "/v1/webhooks/"+held, object{"paused": false}, http.StatusOK)
 	waitFor(t, "it to end", func() bool {
 		got = c.do(http.MethodGet, path, nil, http.StatusOK)

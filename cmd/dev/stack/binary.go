@@ -86,7 +86,7 @@ func (p *served) run(started chan<- error) {
 func (p *served) stop() error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // the process may have ended already
 	timer := time.AfterFunc(p.limit, func() { _ = p.cmd.Process.Kill() })
-	for range p.ended { //nolint:revive // until it is closed
+	for range p.ended { // until it is closed
 	}
 	if !timer.Stop() {
 		return errors.New("grapnel did not stop in time and was killed")
