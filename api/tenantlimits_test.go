@@ -39,7 +39,7 @@ func TestMaxWebhooks(t *testing.T) {
 		"named":   f.client.naming("acme").post(t, "/v1/webhooks", standard),
 	} {
 		p := a.problem(t, http.StatusUnprocessableEntity, "LIMIT_EXCEEDED")
-		require.Contains(t, p.Detail, "has 3 webhooks and may have 3", name)
+		require.Contains(t, p.Detail, "has 3 of at most 3 webhooks", name)
 	}
 	acme.do(t, "PUT", "/caches/own/webhooks/one", momento, nil).object(t, http.StatusOK) // it is there
 	acme.do(t, "PATCH", "/v1/webhooks/"+first, `{"active":false}`, nil).object(t, http.StatusOK)

@@ -27,7 +27,7 @@ func tooManyWebhooks(ctx context.Context, tx pgx.Tx, tenant hook.TenantID, most 
 	if err != nil {
 		return err
 	}
-	return hook.LimitExceeded("the account has %d webhooks and may have %d (max_webhooks): delete one, or have the limit raised", has, most)
+	return hook.LimitExceeded("the account has %d of at most %d webhooks (max_webhooks): delete one, or have the limit raised", has, most)
 }
 
 // countWebhooks returns how many webhooks a tenant has, on all surfaces.

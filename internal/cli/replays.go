@@ -171,6 +171,8 @@ func receivers(r *grapnelapi.Replay) string {
 		return r.WebhookID
 	case known(r.AllWebhooks):
 		return "all"
+	case len(known(r.WebhookIds)) == 1:
+		return known(r.WebhookIds)[0]
 	default:
 		return fmt.Sprintf("%d webhooks", len(known(r.WebhookIds)))
 	}
