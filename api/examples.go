@@ -57,6 +57,7 @@ func alsoShown(operation string) []string {
 		"update-webhook":          {"description"},
 		"diagnose-delivery":       {"body"},
 		"put-event-type":          {"description"},
+		"create-replay":           {"since", "status"},
 		"create-commenda-webhook": {"topics"},
 		"update-commenda-webhook": {"name"},
 	}[operation]

@@ -74,7 +74,7 @@ func TestEveryOperationOfASuspendedOrDeletedTenant(t *testing.T) {
 				named.post(t, "/v1/replays/"+ids["replay"]+"/pause", "").object(t, http.StatusOK)
 			}
 			f.setStatus(t, acme, "suspended")
-			a := caller.do(t, c.method, c.with(ids), c.body, nil)
+			a := caller.do(t, c.method, c.with(ids), c.filled(ids), nil)
 			switch {
 			case c.id == "publish-events":
 				for _, item := range objects(t, a.object(t, http.StatusAccepted)["results"]) {
@@ -98,10 +98,10 @@ func TestEveryOperationOfASuspendedOrDeletedTenant(t *testing.T) {
 			if c.public() {
 				return
 			}
-			f.as(own).do(t, c.method, c.with(ids), c.body, nil).problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
-			f.as(own).naming("acme").do(t, c.method, c.with(ids), c.body, nil).problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
+			f.as(own).do(t, c.method, c.with(ids), c.filled(ids), nil).problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
+			f.as(own).naming("acme").do(t, c.method, c.with(ids), c.filled(ids), nil).problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
 			for _, name := range []string{"acme", acme.String()} {
-				f.as(platform).naming(name).do(t, c.method, c.with(ids), c.body, nil).problem(t, http.StatusNotFound, "TENANT_NOT_FOUND")
+				f.as(platform).naming(name).do(t, c.method, c.with(ids), c.filled(ids), nil).problem(t, http.StatusNotFound, "TENANT_NOT_FOUND")
 			}
 		})
 		if state == "deleting" {

@@ -167,7 +167,7 @@ func (d *deleting) cancel(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, `
 		update replays set state = 'canceled', reason = $2, ended_at = now(), updated_at = now(), changes = changes + 1, due_at = '-infinity'
 		where id = any(array(select id from replays where tenant_id = $1 and ended_at is null order by id limit $3 for update))`,
-		[16]byte(d.tenant), hook.TextWebhookDeleted, deletionRows)
+		[16]byte(d.tenant), hook.TextTenantDeleted, deletionRows)
 	if err != nil {
 		return fmt.Errorf("end replays: %w", err)
 	}

@@ -258,7 +258,8 @@ func (s *Store) explainRefusals(ctx context.Context, list []*publishing, errs []
 	var tenants [][16]byte
 	var places []int
 	for i := range list {
-		if list[i].refused != nil && hook.KindOf(errs[i]) == hook.KindPrecondition {
+		// The outcome of an event whose caller has left belongs to its statement: only errs says which were refused.
+		if hook.KindOf(errs[i]) == hook.KindPrecondition {
 			tenants, places = append(tenants, list[i].TenantID), append(places, i)
 		}
 	}

@@ -126,6 +126,14 @@ func (s *temporalServer) ExecuteWorkflow(ctx context.Context, o client.StartWork
 	return run{get: s.get}, nil
 }
 
+// inputOf returns the input of a workflow that was started.
+func (s *temporalServer) inputOf(id string) (input any, started bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	input, started = s.inputs[id]
+	return input, started
+}
+
 func (s *temporalServer) numbers() (calls, started int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -29,6 +29,8 @@ func DeliveryStates() []DeliveryState {
 const (
 	TextWebhookDisabled = "Webhook disabled"
 	TextWebhookDeleted  = "Webhook deleted"
+	// TextTenantDeleted is the reason of replays that end because their tenant is deleted (K8).
+	TextTenantDeleted = "Tenant deleted"
 	// TextSecretUnavailable ends a delivery whose webhook's secrets no key has opened for
 	// DeferredFor.
 	TextSecretUnavailable = "Signing secret unavailable"

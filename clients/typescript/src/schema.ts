@@ -10164,7 +10164,12 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /** @example {} */
+                /**
+                 * @example {
+                 *       "since": "2026-01-15T00:00:00Z",
+                 *       "status": "failed"
+                 *     }
+                 */
                 "application/json": components["schemas"]["CreateReplayRequest"];
             };
         };
