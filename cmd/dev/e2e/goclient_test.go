@@ -148,8 +148,6 @@ func (to *tour) accounts(ctx context.Context) {
 	require.Equal(t, "tour", must(t, changed, err, changed.GetJSON200).Name)
 	read, err := to.GetTenantWithResponse(ctx, own)
 	require.Equal(t, own, *must(t, read, err, read.GetJSON200).ExternalID)
-	gone, err := to.DeleteTenantWithResponse(ctx, own)
-	require.Equal(t, grapnelapi.TenantStatusDeleting, must(t, gone, err, gone.GetJSON202).Status)
 
 	made, err := to.CreateAPIKeyWithResponse(ctx, grapnelapi.CreateAPIKeyRequest{
 		Name: "tour", Scopes: []grapnelapi.CreateScope{grapnelapi.CreateScopePublish}, ExpiresAt: new(time.Now().Add(time.Hour)),
@@ -177,6 +175,8 @@ func (to *tour) accounts(ctx context.Context) {
 		periods := must(t, used, err, used.GetJSON200).Periods
 		require.True(t, slices.ContainsFunc(periods, func(p grapnelapi.TenantUsagePeriod) bool { return p.TenantID == put.JSON201.ID && p.Events == 1 }))
 	}
+	gone, err := to.DeleteTenantWithResponse(ctx, own)
+	require.Equal(t, grapnelapi.TenantStatusDeleting, must(t, gone, err, gone.GetJSON202).Status)
 }
 
 func (to *tour) standard(ctx context.Context) {

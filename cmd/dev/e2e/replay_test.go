@@ -119,9 +119,12 @@ func TestReplayOverWebhooks(t *testing.T) {
 	delete(request, "dry_run")
 	path := "/v1/replays/" + c.do(http.MethodPost, "/v1/replays", request, http.StatusAccepted)["id"].(string)
 	waitFor(t, "the webhook that takes them to have them all", func() bool { return len(late.requests()) == 20 })
-	got := c.do(http.MethodGet, path, nil, http.StatusOK)
+	var got object
+	waitFor(t, "them to be recorded", func() bool {
+		got = c.do(http.MethodGet, path, nil, http.StatusOK)
+		return got["progress"].(object)["outstanding"] == float64(20)
+	})
 	require.Equal(t, "running", got["state"])
-	require.EqualValues(t, 20, got["progress"].(object)["outstanding"])
 	c.do(http.MethodPatch, "/v1/webhooks/"+held, object{"paused": false}, http.StatusOK)
 	waitFor(t, "it to end", func() bool {
 		got = c.do(http.MethodGet, path, nil, http.StatusOK)
