@@ -173,6 +173,7 @@ func (b *bencher) startStack(ctx context.Context, dir string, spec *Spec, number
 		return c, err
 	}
 	spec.Targets, spec.Key = strings.Split(c.ready["api"], ","), c.ready["key"]
+	spec.Database = c.ready["postgres"]
 	if spec.TemporalDatabase, err = onServer(c.ready["postgres"], stack.TemporalDatabase); err != nil {
 		return c, err
 	}

@@ -69,6 +69,9 @@ type Spec struct {
 	// TemporalDatabase is the URL of Temporal's database, in which the case curve counts workflows. If it is empty,
 	// they are not counted.
 	TemporalDatabase string `json:"temporal_database,omitempty"`
+	// Database is the URL of Grapnel's database, whose statistics are renewed when many tenants were made. If it is
+	// empty, they are not.
+	Database string `json:"database,omitempty"`
 
 	// WarmUp is the time of publishing and receiving before the measurement, and Window the length of the measured
 	// load. Drain is the time that accepted events have to arrive after the window before they count as lost.
