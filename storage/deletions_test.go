@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // mark is in everything that a tenant stores, to find what is left.
@@ -199,6 +200,7 @@ func TestDefaultCannotBeDeleted(t *testing.T) {
 // K8: a step that fails anywhere is done again, whole: nothing is left, and nothing of others is touched.
 func TestDeletionIsCutShort(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	acme := f.customer(t, "acme")
 	f.exec(t, `update tenants set name = $2 where id = $1`, [16]byte(acme), mark)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/internal/metrics/measure"
 	"grapnel/storage"
 )
@@ -20,6 +21,7 @@ func everyTenant() hook.TenantFilter { return hook.TenantFilter{All: true} }
 // K4: a search over all tenants finds what the same search finds for each of them, newest first, page by page.
 func TestFindDeliveriesOfAllTenants(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	tenants := []hook.TenantID{hook.DefaultTenant(), f.customer(t, "a"), f.customer(t, "b")}
 	var webhooks []hook.Webhook
@@ -151,6 +153,7 @@ func TestEventsOfAllTenants(t *testing.T) {
 // statistics.
 func TestASearchOfAllTenantsReadsABoundedNumberOfRows(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	w := f.webhook(t)
 	month(t, f, w)

@@ -72,6 +72,7 @@ func TestCountOfWhatIsBeingStored(t *testing.T) {
 // the oldest is sent first.
 func TestReplayGoesOldestFirst(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	var want []hook.EventID
 	for range 60 {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 func oneAttempt(w *hook.Webhook) { w.MaxAttempts = 1 }
@@ -104,6 +105,7 @@ func (f *fixture) forget(t *testing.T, r hook.Replay) {
 // webhook, without those that have succeeded or have an attempt to come. A count counts the same.
 func TestAReplaySendsWhatTheListShows(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	var webhooks []hook.Webhook
 	for range 3 {
@@ -299,6 +301,7 @@ func TestReplayOfChosenDeliveries(t *testing.T) {
 // missed or sent twice.
 func TestRateOfAReplayOverWebhooks(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	var want []pair
 	var all []hook.EventID
