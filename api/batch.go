@@ -100,7 +100,9 @@ func (a *API) publishEvents(ctx context.Context, in *publishEventsInput) (*publi
 		return nil, err
 	}
 	accepted := make([]hook.Accepted, len(items))
-	a.admitBatch(ctx, publications, rates, accepted, errs)
+	if err := a.admitBatch(ctx, publications, rates, accepted, errs); err != nil {
+		return nil, err
+	}
 	for i := range publications {
 		if errs[i] == nil && !accepted[i].Duplicate {
 			list, places = append(list, publications[i]), append(places, i)

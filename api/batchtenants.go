@@ -13,15 +13,11 @@ import (
 
 // setTenants gives the publications whose events name a tenant that tenant. It notes in errs which events name none for which
 // the key may act: an event alone is refused, as a request would be that names the tenant in its header (actFor). Such a
-// publication has no tenant, so that nothing is looked up for another one. It returns the limits of the tenants' events per
-// second, nil for those without one of their own (K7).
+// publication has no tenant, so that nothing is looked up for another one. It returns the limits of the named tenants' events
+// per second, nil for those without one of their own (K7).
 func (a *API) setTenants(ctx context.Context, list []hook.Publication, named []*string, errs []error) (rates map[hook.TenantID]*int, err error) {
 	key := principal(ctx)
-	own, err := a.ownRate(ctx, callerOf(ctx))
-	if err != nil {
-		return nil, err
-	}
-	rates = map[hook.TenantID]*int{key.TenantID: own}
+	rates = map[hook.TenantID]*int{}
 	var asked []string
 	for i, name := range named {
 		if errs[i] != nil || name == nil {

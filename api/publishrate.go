@@ -106,14 +106,21 @@ func (a *API) ownRate(ctx context.Context, c *caller) (*int, error) {
 }
 
 // admitBatch counts the events of a batch that are not refused yet, and refuses those above the rates of their tenants,
-// the last ones of each. rates are the tenants' own limits. If there are any, the idempotency keys are looked up before:
+// the last ones of each. rates are the own limits of the tenants that events name. If any are above, the idempotency keys are looked up before:
 // events that are stored already are not counted, so that a batch that is sent again, because a part of it was refused,
-// gets further each time.
-func (a *API) admitBatch(ctx context.Context, list []hook.Publication, rates map[hook.TenantID]*int, accepted []hook.Accepted, errs []error) {
+// gets further each time. It returns an error only if the store fails.
+func (a *API) admitBatch(ctx context.Context, list []hook.Publication, rates map[hook.TenantID]*int, accepted []hook.Accepted, errs []error) error {
 	good := map[hook.TenantID]int{}
 	for i, err := range errs {
 		if err == nil {
 			good[list[i].TenantID]++
+		}
+	}
+	own := tenant(ctx)
+	if _, named := rates[own]; !named && good[own] > 0 {
+		var err error
+		if rates[own], err = a.ownRate(ctx, callerOf(ctx)); err != nil {
+			return err
 		}
 	}
 	granted, over := make(map[hook.TenantID]int, len(good)), map[hook.TenantID]error{}
@@ -125,7 +132,7 @@ func (a *API) admitBatch(ctx context.Context, list []hook.Publication, rates map
 		}
 	}
 	if len(over) == 0 {
-		return
+		return nil
 	}
 	counted := make([]bool, len(errs))
 	for i, err := range errs {
@@ -141,4 +148,5 @@ func (a *API) admitBatch(ctx context.Context, list []hook.Publication, rates map
 			granted[tenant]--
 		}
 	}
+	return nil
 }

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -233,9 +234,7 @@ func eventWalk(tenant hook.TenantID, f *hook.DeliverySearch, oldestFirst bool) *
 	condition, typeArgs := typesCondition("e.type", f.Types())
 	if condition != "" {
 		condition = " where " + condition
-		for name, value := range typeArgs {
-			args[name] = value
-		}
+		maps.Copy(args, typeArgs)
 	}
 	return deliveryWalk(`select e.id, e.type from events e where e.tenant_id = @tenant_id and e.id >= @first and e.id <= @last order by e.id`,
 		condition, `d.tenant_id = @tenant_id`, args, oldestFirst)

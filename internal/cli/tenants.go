@@ -18,7 +18,7 @@ type TenantCommands struct {
 	Usage tenantUsageCommand `cmd:"" group:"api" help:"Count a tenant's events, deliveries and attempts by day or hour, or those of every tenant."`
 
 	Suspend suspendTenantCommand `cmd:"" group:"api" help:"Suspend a tenant: nothing is published or sent for it, and nothing is lost."`
-	Resume  resumeTenantCommand  `cmd:"" group:"api" help:"Make a suspended tenant active again: what waits is sent."`
+	Resume  resumeTenantCommand  `cmd:"" group:"api" help:"Make a suspended tenant active again: its waiting deliveries are sent."`
 	Delete  deleteTenantCommand  `cmd:"" group:"api" help:"Delete a tenant with everything that it has. It can't be called back."`
 }
 

@@ -44,7 +44,7 @@ type served struct {
 	limit time.Duration
 }
 
-// serveBinary starts the binary. It gets its secrets by the environment, because a process list shows arguments.
+// serveBinary starts the binary.
 func (s *Stack) serveBinary(binary string) (*served, error) {
 	o := s.Options
 	args := append([]string{"serve"}, forwarded(o.Config)...)
@@ -52,9 +52,7 @@ func (s *Stack) serveBinary(binary string) (*served, error) {
 		cmd: exec.Command(binary, args...), //nolint:gosec,noctx // the developer's choice; stopped by a signal
 		log: s.State.Path("grapnel.log"), ended: make(chan error, 1), limit: o.ShutdownTimeout + 5*time.Second,
 	}
-	p.cmd.Env = append(os.Environ(),
-		"GRAPNEL_DATABASE_URL="+s.storeURL, "GRAPNEL_ENCRYPTION_KEY="+o.EncryptionKey.Reveal(),
-		"GRAPNEL_ADMIN_KEY="+o.AdminKey.Reveal(), "GRAPNEL_DIRECT_DATABASE_URL="+o.DirectURL.Reveal(),
+	p.cmd.Env = append(s.secretEnvironment(s.storeURL),
 		"TEMPORAL_ADDRESS="+s.TemporalAddr, "TEMPORAL_NAMESPACE="+TemporalNamespace)
 	p.cmd.SysProcAttr = diesWithParent()
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)

@@ -204,15 +204,20 @@ func (c *ChildProcess) command() (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := c.Stack.Options
 	cmd := exec.Command(exe, c.arguments()...) //nolint:gosec,noctx // this binary; stopped by its standard input
-	cmd.Env = append(os.Environ(),
-		"GRAPNEL_DATABASE_URL="+c.database(), "GRAPNEL_ENCRYPTION_KEY="+o.EncryptionKey.Reveal(),
-		"GRAPNEL_ADMIN_KEY="+o.AdminKey.Reveal(), "GRAPNEL_DIRECT_DATABASE_URL="+o.DirectURL.Reveal())
-	cmd.Env = append(cmd.Env, c.Bound.environment()...)
+	cmd.Env = append(c.Stack.secretEnvironment(c.database()), c.Bound.environment()...)
 	// A group of its own keeps a Ctrl-C from the process: the stack stops its processes itself, in its own order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd, nil
+}
+
+// secretEnvironment returns the environment of a process of the stack with its secrets, which a process list would show
+// among the arguments.
+func (s *Stack) secretEnvironment(databaseURL string) []string {
+	o := s.Options
+	return append(os.Environ(),
+		"GRAPNEL_DATABASE_URL="+databaseURL, "GRAPNEL_ENCRYPTION_KEY="+o.EncryptionKey.Reveal(),
+		"GRAPNEL_ADMIN_KEY="+o.AdminKey.Reveal(), "GRAPNEL_DIRECT_DATABASE_URL="+o.DirectURL.Reveal())
 }
 
 // launch starts the command within its bound of memory, and returns the standard output and input.
