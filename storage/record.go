@@ -22,7 +22,8 @@ import (
 //
 //   - a success ends the delivery; a delivery that has succeeded stays a success, whatever a later attempt by hand
 //     returns;
-//   - an attempt by hand leaves the schedule as it is;
+//   - an attempt by hand leaves the schedule as it is, and so does a scheduled attempt that was made twice, the second
+//     time that it is recorded;
 //   - a delivery that was canceled or revoked during the attempt is canceled, unless the attempt succeeded;
 //   - an attempt that is recorded already is not recorded again, so it is safe to try again if the answer was lost;
 //   - an answer, with whatever status, closes the breaker through which its request went, and wakes the webhook's
@@ -237,32 +238,34 @@ func byID(ctx context.Context, q querier, ids [][16]byte) ([]hook.Delivery, erro
 const recordSQL = `
 	with r as (
 		select r.*, w.id is null as gone, w.active, w.generation from unnest(@id::uuid[], @attempt_id::uuid[], @webhook::uuid[],
-			@manual::bool[], @was_canceled::bool[], @succeeded::bool[], @state::text[], @next_in::interval[],
+			@manual::bool[], @nth::int[], @was_canceled::bool[], @succeeded::bool[], @state::text[], @next_in::interval[],
 			@status::int[], @error::text[], @error_class::text[], @url::text[], @started_at::timestamptz[], @duration::bigint[],
 			@dns::bigint[], @connect::bigint[], @tls::bigint[], @first_byte::bigint[], @remote_addr::text[],
 			@request_headers::text[], @response_headers::text[], @response_body::bytea[], @response_truncated::bool[], @response_length::bigint[])
-			as r(id, attempt_id, webhook_id, manual, was_canceled, succeeded, state, next_in, status, error, error_class, url, started_at, duration,
+			as r(id, attempt_id, webhook_id, manual, nth, was_canceled, succeeded, state, next_in, status, error, error_class, url, started_at, duration,
 				dns, connect, tls, first_byte, remote_addr, request_headers, response_headers, response_body, response_truncated, response_length)
 		left join lateral (select w.id, w.active, w.generation from webhooks w where w.id = r.webhook_id and not r.succeeded offset 0) w on true
 		where not exists (select from attempts a where a.delivery_id = r.id and a.id = r.attempt_id offset 0)
 	), d as (
 		update deliveries d set
 			attempts = d.attempts + 1,
-			scheduled = d.scheduled + case when r.manual or d.scheduled = @max_attempts::int then 0 else 1 end,
+			scheduled = case when r.manual then d.scheduled else greatest(d.scheduled, least(r.nth, @max_attempts::int)) end,
 			status_code = coalesce(r.status, d.status_code),
 			last_attempt = r.attempt_id,
 			state = case
 				when r.succeeded or d.state = 'success' then 'success'
 				when d.state = 'canceled' and not r.was_canceled or ` + revokedNow + ` then 'canceled'
+				when ` + madeTwice + ` then d.state
 				else r.state end,
 			error = case
 				when r.succeeded or d.state = 'success' then null
 				when d.state = 'canceled' and not r.was_canceled then d.error
 				when ` + revokedNow + ` then case when r.gone then '` + hook.TextWebhookDeleted + `' else '` + hook.TextWebhookDisabled + `' end
+				when ` + madeTwice + ` then d.error
 				else r.error end,
 			next_attempt_at = case
 				when r.succeeded or d.state = 'success' or ` + revokedNow + ` then null
-				when r.manual or d.next_attempt_at is null then d.next_attempt_at
+				when r.manual or d.next_attempt_at is null or ` + madeTwice + ` then d.next_attempt_at
 				else clock_timestamp() + r.next_in end,
 			delivered_at = coalesce(d.delivered_at, case when r.succeeded then clock_timestamp() end),
 			updated_at = clock_timestamp()
@@ -284,6 +287,11 @@ const recordSQL = `
 // revokedNow is the SQL condition that d's webhook has ended since d was accepted.
 const revokedNow = `d.next_attempt_at is not null and not d.test and (r.gone or not r.active or d.generation < r.generation)`
 
+// madeTwice is the SQL condition that another run of the same scheduled attempt is recorded already. A worker that stands
+// still in the middle of an attempt comes to it: Temporal gives the attempt to another worker. The log has both requests;
+// the schedule has one attempt, so that the receiver still gets all of its attempts.
+const madeTwice = `not r.manual and r.nth <= d.scheduled`
+
 // recordArgs turns records into one array per column.
 func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 	var (
@@ -292,6 +300,7 @@ func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 		states, errs, classes, urls, remotes, reqHeaders []string
 		nextIn                                           []*time.Duration
 		statuses                                         []*int
+		nth                                              []int
 		started                                          []time.Time
 		duration, dns, connect, tls, firstByte           []int64
 		resHeaders                                       []*string
@@ -304,6 +313,7 @@ func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 		a := &r.Attempt
 		ids, attemptIDs = append(ids, r.Delivery.ID), append(attemptIDs, a.ID)
 		webhooks, manual = append(webhooks, r.Delivery.WebhookID), append(manual, a.Manual)
+		nth = append(nth, r.Delivery.Scheduled+1)
 		wasCanceled = append(wasCanceled, r.Delivery.State == hook.StateCanceled)
 		succeeded = append(succeeded, a.Succeeded())
 		states = append(states, string(r.Verdict.State))
@@ -330,7 +340,7 @@ func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 	}
 	return pgx.StrictNamedArgs{
 		"id": ids, "attempt_id": attemptIDs, "webhook": webhooks, "first": ids[0], "max_attempts": hook.MaxAttempts,
-		"manual": manual, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
+		"manual": manual, "nth": nth, "was_canceled": wasCanceled, "succeeded": succeeded, "state": states, "next_in": nextIn, "status": statuses,
 		"error": errs, "error_class": classes, "url": urls, "started_at": started, "duration": duration,
 		"dns": dns, "connect": connect, "tls": tls, "first_byte": firstByte, "remote_addr": remotes,
 		"request_headers": reqHeaders, "response_headers": resHeaders, "response_body": bodies,

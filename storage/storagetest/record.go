@@ -51,13 +51,13 @@ func (s *Store) recorded(r *hook.Record) bool {
 func (s *Store) move(d *hook.Delivery, r *hook.Record) {
 	a, now := &r.Attempt, s.now()
 	d.Attempts++
-	if !a.Manual && d.Scheduled < hook.MaxAttempts {
-		d.Scheduled++
-	}
 	if a.StatusCode != 0 {
 		d.StatusCode = a.StatusCode
 	}
 	s.setState(d, r)
+	if !a.Manual {
+		d.Scheduled = max(d.Scheduled, min(r.Delivery.Scheduled+1, hook.MaxAttempts))
+	}
 	if a.Succeeded() && d.DeliveredAt == nil {
 		d.DeliveredAt = &now
 	}
@@ -77,6 +77,8 @@ func (s *Store) setState(d *hook.Delivery, r *hook.Record) {
 		// It was canceled during the attempt.
 	case reason != "":
 		s.cancel(d, reason)
+	case !a.Manual && r.Delivery.Scheduled < d.Scheduled:
+		// Another run of the same scheduled attempt is recorded already.
 	default:
 		d.State, d.Error = r.Verdict.State, a.Error
 		if !a.Manual && d.Outstanding() {

@@ -35,6 +35,35 @@ func recordCases() map[string]func(*world) {
 			require.Equal(w.t, 500, d.StatusCode, "the last status that came")
 		},
 		"what is recorded twice counts once": recordTwice,
+		"a scheduled attempt that is made twice counts once on the schedule": func(w *world) {
+			id := w.delivery(w.webhook())
+			late := w.result(id, Status(503), false)
+			before := w.attempt(id, Status(500))
+			d := w.record(late)
+			require.Equal(w.t, []int{2, 1}, []int{d.Attempts, d.Scheduled})
+			require.Equal(w.t, before.NextAttemptAt, d.NextAttemptAt)
+			require.Equal(w.t, before.Error, d.Error)
+			for range hook.MaxAttempts - 2 {
+				d := w.attempt(id, Status(500))
+				require.True(w.t, d.Outstanding())
+			}
+			w.requireEnded(w.attempt(id, Status(500)), hook.StateFailed, before.Error)
+			require.Len(w.t, w.ReadLog(w.t, id), hook.MaxAttempts+1)
+		},
+		"a run that was late leaves a delivery that has ended as it is": func(w *world) {
+			id := w.delivery(w.webhook())
+			late := w.result(id, Status(503), false)
+			for range hook.MaxAttempts {
+				w.attempt(id, Status(500))
+			}
+			w.requireEnded(w.record(late), hook.StateFailed, "HTTP 500 Internal Server Error")
+		},
+		"a run that was late and succeeds ends the delivery": func(w *world) {
+			id := w.delivery(w.webhook())
+			late := w.result(id, Status(200), false)
+			w.attempt(id, Status(500))
+			w.requireEnded(w.record(late), hook.StateSuccess, "")
+		},
 		"an attempt is in the log as it was": func(w *world) {
 			id := w.delivery(w.webhook())
 			w.attempt(id, Status(500).Body("no"))
