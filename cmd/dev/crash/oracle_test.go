@@ -110,6 +110,35 @@ func TestOracleFindsNothingWhereAllWentWell(t *testing.T) {
 	require.Equal(t, noon().Add(3*time.Second), f.Last)
 }
 
+// sixAttempts gives the first delivery five failed attempts and a success.
+func sixAttempts(e *crash.Evidence) {
+	e.Store.Deliveries[0].Attempts = 6
+	for n := 2; n <= 6; n++ {
+		at := noon().Add(time.Duration(n) * 3 * time.Second)
+		if n > 2 {
+			e.Store.Attempts = append(e.Store.Attempts, crash.Attempt{DeliveryID: id(21), Number: n, StartedAt: at, Status: 200})
+			e.Requests = append(e.Requests, &crash.Request{Webhook: "orders", Ref: "1", EventID: id(11), Attempt: n, At: at, Until: at, Status: 200})
+		}
+	}
+	e.Requests[1].Status, e.Store.Attempts[1].Status = 500, 500
+	for i := 4; i < len(e.Requests)-1; i++ {
+		e.Requests[i].Status, e.Store.Attempts[i].Status = 500, 500
+	}
+}
+
+// A worker that stands still in an attempt, and another that makes it meanwhile, may both record it. The log then has six,
+// of five numbers.
+func TestOracleKnowsAnAttemptThatWasMadeTwice(t *testing.T) {
+	t.Parallel()
+	e := evidence()
+	sixAttempts(e)
+	e.Requests[4].Attempt = 2 // that of the third attempt
+	e.Struck[0].Begin, e.Struck[0].End = noon(), noon().Add(time.Minute)
+	require.Empty(t, check(e).Violations)
+	e.Struck[0].Begin, e.Struck[0].End = noon().Add(time.Hour), noon().Add(2*time.Hour)
+	require.NotEmpty(t, check(e).Violations, "nothing was struck then")
+}
+
 // The oracle finds every kind of violation and names its rule.
 func TestOracleFindsViolations(t *testing.T) {
 	t.Parallel()
@@ -162,23 +191,10 @@ func TestOracleFindsViolations(t *testing.T) {
 			struckNow(e)
 			again(e, 3, 2*time.Second)
 		}, []crash.Rule{crash.RuleTwice}, 0},
-		"attempts with a gap":   {func(e *crash.Evidence) { e.Store.Attempts[1].Number, e.Requests[1].Attempt = 3, 3 }, []crash.Rule{crash.RuleAttempts}, 0},
-		"attempts not from one": {func(e *crash.Evidence) { e.Store.Attempts[2].Number = 2 }, []crash.Rule{crash.RuleAttempts}, 0},
-		"attempts miscounted":   {func(e *crash.Evidence) { e.Store.Deliveries[0].Attempts = 1 }, []crash.Rule{crash.RuleAttempts}, 0},
-		"six attempts": {func(e *crash.Evidence) {
-			e.Store.Deliveries[0].Attempts = 6
-			for n := 2; n <= 6; n++ {
-				at := noon().Add(time.Duration(n) * 3 * time.Second)
-				if n > 2 {
-					e.Store.Attempts = append(e.Store.Attempts, crash.Attempt{DeliveryID: id(21), Number: n, StartedAt: at, Status: 200})
-					e.Requests = append(e.Requests, &crash.Request{Webhook: "orders", Ref: "1", EventID: id(11), Attempt: n, At: at, Until: at, Status: 200})
-				}
-			}
-			e.Requests[1].Status, e.Store.Attempts[1].Status = 500, 500
-			for i := 4; i < len(e.Requests)-1; i++ {
-				e.Requests[i].Status, e.Store.Attempts[i].Status = 500, 500
-			}
-		}, []crash.Rule{crash.RuleAttempts}, 0},
+		"attempts with a gap":                  {func(e *crash.Evidence) { e.Store.Attempts[1].Number, e.Requests[1].Attempt = 3, 3 }, []crash.Rule{crash.RuleAttempts}, 0},
+		"attempts not from one":                {func(e *crash.Evidence) { e.Store.Attempts[2].Number = 2 }, []crash.Rule{crash.RuleAttempts}, 0},
+		"attempts miscounted":                  {func(e *crash.Evidence) { e.Store.Deliveries[0].Attempts = 1 }, []crash.Rule{crash.RuleAttempts}, 0},
+		"six attempts":                         {sixAttempts, []crash.Rule{crash.RuleAttempts}, 0},
 		"an attempt used up without a request": {func(e *crash.Evidence) { e.Requests = e.Requests[1:] }, []crash.Rule{crash.RuleRecord}, 0},
 		"an attempt with another number":       {func(e *crash.Evidence) { e.Requests[1].Attempt = 1 }, []crash.Rule{crash.RuleRecord, crash.RuleDuplicate}, 0},
 		"a gap in a topic": {
