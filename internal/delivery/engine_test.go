@@ -1,7 +1,9 @@
 package delivery_test
 
 import (
+	"context"
 	"log/slog"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,18 +39,24 @@ func onBench(t *testing.T, test func(b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{T: t, store: storagetest.NewStore(time.Now), sender: storagetest.NewSender(time.Now)}
-		var err error
-		b.engine, err = delivery.New(&delivery.Deps{
-			Store: b.store, Lookup: b.store, DeferredStore: b.store, Drains: b.store, Sender: b.sender,
-			Schedule: hook.DefaultSchedule(), Logger: slog.New(slog.DiscardHandler),
-			Jitter: func(time.Duration) time.Duration { return 0 },
-		})
-		require.NoError(t, err)
-		b.endRun = b.engine.Begin()
-		t.Cleanup(b.endRun)
+		b.start(b.store)
 		b.webhook = b.store.AddWebhook(url, nil)
 		test(b)
 	})
+}
+
+// start starts an engine with a store.
+func (b *bench) start(store delivery.Store) {
+	b.Helper()
+	var err error
+	b.engine, err = delivery.New(&delivery.Deps{
+		Store: store, Lookup: b.store, DeferredStore: b.store, Drains: b.store, Sender: b.sender,
+		Schedule: hook.DefaultSchedule(), Logger: slog.New(slog.DiscardHandler),
+		Jitter: func(time.Duration) time.Duration { return 0 },
+	})
+	require.NoError(b, err)
+	b.endRun = b.engine.Begin()
+	b.Cleanup(b.endRun)
 }
 
 // window lasts as long as one run of an activity.
@@ -119,5 +127,52 @@ func TestSendNowOfAnUnknownDelivery(t *testing.T) {
 		require.Equal(b, "load delivery", failed.Step)
 		require.Equal(b, hook.KindNotFound, hook.KindOf(err))
 		require.Empty(b, delivery.LimitReason(err))
+	})
+}
+
+// lockedStore can't record results of a webhook until it is unlocked: another session has locked the webhook's row.
+type lockedStore struct {
+	*storagetest.Store
+	webhook  hook.WebhookID
+	unlocked chan struct{}
+}
+
+func (s *lockedStore) Record(ctx context.Context, records []hook.Record) (hook.Recorded, error) {
+	if slices.ContainsFunc(records, func(r hook.Record) bool { return r.Delivery.WebhookID == s.webhook }) {
+		<-s.unlocked
+	}
+	return s.Store.Record(ctx, records)
+}
+
+// A result that can't be recorded for now does not delay the results of other webhooks in the same run.
+func TestRecordingBesideOneThatWaits(t *testing.T) {
+	t.Parallel()
+	onBench(t, func(b *bench) {
+		const other, late = "https://b.example/b", "https://c.example/c"
+		store := &lockedStore{Store: b.store, webhook: b.webhook, unlocked: make(chan struct{})}
+		b.start(store)
+		webhooks := []hook.WebhookID{b.webhook, b.store.AddWebhook(other, nil), b.store.AddWebhook(late, nil)}
+		b.sender.Script(url, storagetest.Status(500))
+		b.sender.Script(other, storagetest.Status(200).After(time.Millisecond))
+		b.sender.Script(late, storagetest.Status(200).After(2*time.Second))
+		s := b.store.Publish("user.created", payload, webhooks...)
+		in := contract.SliceInput{EventIDs: []hook.EventID{s.EventID}, Deliveries: s.Deliveries, Of: 1}
+		var report delivery.Report
+		ended := make(chan error, 1)
+		go func() {
+			var err error
+			report, err = b.engine.Deliver(b.Context(), b.window(), in)
+			ended <- err
+		}()
+		<-time.After(time.Second)
+		require.Equal(b, hook.StatePending, b.store.Delivery(webhooks[0]).State)
+		require.Equal(b, hook.StateSuccess, b.store.Delivery(webhooks[1]).State)
+		require.Equal(b, hook.StatePending, b.store.Delivery(webhooks[2]).State)
+		<-time.After(2 * time.Second)
+		require.Equal(b, hook.StateSuccess, b.store.Delivery(webhooks[2]).State)
+		close(store.unlocked)
+		require.NoError(b, <-ended)
+		require.Len(b, report.Outstanding, 1)
+		require.Equal(b, 1, b.store.Delivery(webhooks[0]).Attempts)
 	})
 }

@@ -2,14 +2,34 @@ package delivery
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"grapnel/internal/hook"
 )
 
-// recorded is the outcome of recording a batch of results.
+const (
+	// recordingPatience is how long the results of other webhooks wait for a recording under way. One recording at a
+	// time is the least work; but one that waits for a webhook's locked row must not delay the others.
+	recordingPatience = 250 * time.Millisecond
+	// maxRecordings bounds the recordings under way.
+	maxRecordings = 8
+)
+
+// recording is a batch of results that is being recorded.
+type recording struct {
+	batch []*result
+	began time.Time
+}
+
+// has reports whether the recording has a result of the webhook.
+func (b *recording) has(id hook.WebhookID) bool {
+	return slices.ContainsFunc(b.batch, func(res *result) bool { return res.job.Delivery.WebhookID == id })
+}
+
+// recorded is the outcome of a recording.
 type recorded struct {
-	batch      []*result
+	*recording
 	deliveries []hook.Delivery
 	err        error
 }
@@ -29,8 +49,14 @@ func (r *run) wait(ctx context.Context) error {
 		defer timer.Stop()
 		due = timer.C
 	}
+	var slow <-chan time.Time
+	if wait := r.recordingWait(); wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		slow = timer.C
+	}
 	var stopped <-chan struct{}
-	if r.inFlight == 0 && !r.recording {
+	if r.inFlight == 0 && len(r.recordings) == 0 {
 		stopped = ctx.Done()
 	}
 	select {
@@ -47,9 +73,10 @@ func (r *run) wait(ctx context.Context) error {
 			}
 		}
 	case rec := <-r.recorded:
-		r.recording = false
+		r.recordings = slices.DeleteFunc(r.recordings, func(other *recording) bool { return other == rec.recording })
 		return r.apply(&rec)
 	case <-due:
+	case <-slow:
 	case <-stopped:
 	}
 	return nil
@@ -84,22 +111,51 @@ func (r *run) take(ctx context.Context, res *result) error {
 	return nil
 }
 
-// startRecording records the results that have arrived, unless a recording is in progress:
-// then they go into the next batch.
+// startRecording records the results that have arrived, unless a recording is in progress: then they go into the next
+// batch. When that takes long, the results of webhooks that it does not have are recorded beside it.
 func (r *run) startRecording(ctx context.Context) {
-	if r.recording || len(r.unrecorded) == 0 {
+	if len(r.unrecorded) == 0 || len(r.recordings) == maxRecordings || r.recordingWait() > 0 {
 		return
 	}
-	batch := r.unrecorded
-	r.unrecorded, r.recording = nil, true
+	batch, held := r.unrecorded, []*result(nil)
+	if len(r.recordings) > 0 {
+		batch = nil
+		for _, res := range r.unrecorded {
+			if r.isRecording(res.job.Delivery.WebhookID) {
+				held = append(held, res)
+			} else {
+				batch = append(batch, res)
+			}
+		}
+	}
+	r.unrecorded = held
+	if len(batch) == 0 {
+		return
+	}
+	b := &recording{batch, time.Now()}
+	r.recordings = append(r.recordings, b)
 	records := make([]hook.Record, 0, len(batch))
 	for _, res := range batch {
 		records = append(records, res.record)
 	}
 	go func() {
 		deliveries, err := r.engine.record(ctx, records)
-		r.recorded <- recorded{batch, deliveries, err}
+		r.recorded <- recorded{b, deliveries, err}
 	}()
+}
+
+// isRecording reports whether a result of the webhook is being recorded.
+func (r *run) isRecording(id hook.WebhookID) bool {
+	return slices.ContainsFunc(r.recordings, func(b *recording) bool { return b.has(id) })
+}
+
+// recordingWait returns how long the results that have arrived wait for the recording under way; 0 or less if they
+// don't.
+func (r *run) recordingWait() time.Duration {
+	if len(r.unrecorded) == 0 || len(r.recordings) == 0 {
+		return 0
+	}
+	return recordingPatience - time.Since(r.recordings[len(r.recordings)-1].began)
 }
 
 // apply takes in recorded deliveries, and queues those with another attempt to come.

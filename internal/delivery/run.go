@@ -23,10 +23,10 @@ type run struct {
 	queue    []queued
 	inFlight int
 	results  chan *result
-	// unrecorded holds finished attempts that are not yet written. At most one write runs at a
-	// time (recording); its result arrives on recorded.
+	// unrecorded holds finished attempts that are not yet written. recordings are the writes
+	// under way, the oldest first; their results arrive on recorded.
 	unrecorded []*result
-	recording  bool
+	recordings []*recording
 	recorded   chan recorded
 	ended      []hook.Delivery
 	// blocked deliveries are outstanding and can't be sent now: another run may be sending
@@ -84,7 +84,7 @@ func (e *Engine) newRun(w Window, jobs int, s *share) *run {
 	r := &run{
 		engine: e, window: w, jobs: jobs, deadline: e.now().Add(time.Until(w.deadline)),
 		results: make(chan *result, min(jobs, e.concurrency)), queue: make([]queued, 0, jobs),
-		throttled: map[hook.WebhookID]*throttled{}, recorded: make(chan recorded, 1), share: s,
+		throttled: map[hook.WebhookID]*throttled{}, recorded: make(chan recorded, maxRecordings), share: s,
 	}
 	rand.Read(r.claim[:]) // it never fails since Go 1.24
 	return r
@@ -172,7 +172,7 @@ func (r *run) loop(ctx context.Context) error {
 		}
 		r.startRecording(ctx)
 		r.share.keep(r.jobs, r.jobs-len(r.ended)-len(r.deferred)-len(r.stillDeferred))
-		if r.inFlight == 0 && !r.recording && (!more || !r.dueSoon()) {
+		if r.inFlight == 0 && len(r.recordings) == 0 && (!more || !r.dueSoon()) {
 			return failure
 		}
 		if err := r.wait(ctx); err != nil && failure == nil {
