@@ -73,10 +73,11 @@ func (a *API) publishEvents(ctx context.Context, in *publishEventsInput) (*publi
 	}
 	// A batch takes the turn of the tenant that the request acts for, whichever tenants its events name: a backend that
 	// publishes for all its customers is one client. The statements that store the events give every tenant its turn.
-	if err := a.limits.batches.Take(ctx, tenant(ctx)); err != nil {
-		return nil, hook.Unavailable("a turn for the batch", err)
+	end, err := a.limits.beginBatch(ctx, tenant(ctx))
+	if err != nil {
+		return nil, err
 	}
-	defer a.limits.batches.Give(tenant(ctx))
+	defer end()
 	items, err := readBatch(in.RawBody)
 	if err != nil {
 		return nil, err

@@ -25,6 +25,8 @@ type limits struct {
 	handsUnderWay *waiters[[16]byte]
 	// batches are the batches that a tenant has in work. Others wait for their turn (K9).
 	batches *turns.Slots[hook.TenantID]
+	// seen are the tenants that made the last requests.
+	seen seen
 	// published counts the events of each tenant (K7).
 	published *publishRates
 }
@@ -35,10 +37,6 @@ const (
 	handPerSecond = 20
 	handAtOnce    = 16
 )
-
-// batchesAtOnce is how many batches of a tenant are in work at once in this process, or half its processors if those are
-// more: one is read while another is stored. More would only be in the way of other tenants' requests.
-const batchesAtOnce = 2
 
 // keysWorth is the default bound of a tenant, as a multiple of the bound of one key.
 const keysWorth = 5
@@ -61,6 +59,7 @@ func newLimits(c *Config) *limits {
 
 // request counts a request of the key. It returns an error if that is one too many.
 func (l *limits) request(key *hook.APIKey, now time.Time) error {
+	l.seen.add(key.TenantID, now)
 	if wait := l.keys.take(key.ID, now); wait > 0 {
 		return tooMany(wait, "the API key makes more than %d requests per second", l.keys.perSecond)
 	}

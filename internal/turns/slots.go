@@ -26,6 +26,9 @@ func NewSlots[K comparable](most int) *Slots[K] {
 	return &Slots[K]{most: most, owners: map[K]*slots{}}
 }
 
+// Most returns how many slots each owner has.
+func (s *Slots[K]) Most() int { return s.most }
+
 // Take takes one of the owner's slots, and waits until one is free. The error is ctx's, and then none is taken.
 func (s *Slots[K]) Take(ctx context.Context, owner K) error {
 	turn := s.enter(owner)
