@@ -104,11 +104,13 @@ func temporalDynamicConfig() *startingConfig {
 		dynamicconfig.VisibilityPersistenceMaxWriteQPS.Key(): unlimited,
 
 		// The number of a shard's writes that may be in progress at once.
-		dynamicconfig.ShardIOConcurrency.Key():            8,
-		dynamicconfig.TransferProcessorMaxPollRPS.Key():   500,
-		dynamicconfig.TimerProcessorMaxPollRPS.Key():      500,
-		dynamicconfig.VisibilityProcessorMaxPollRPS.Key(): 500,
-		dynamicconfig.HistoryCacheHostLevelMaxSize.Key():  8096,
+		dynamicconfig.ShardIOConcurrency.Key():           8,
+		dynamicconfig.TransferProcessorMaxPollRPS.Key():  500,
+		dynamicconfig.TimerProcessorMaxPollRPS.Key():     500,
+		dynamicconfig.HistoryCacheHostLevelMaxSize.Key(): 8096,
+		// Each shard looks for visibility tasks once a second. Most workflows have ended by then: the server writes no row
+		// of their start, and reads and writes those of their end together. Lists of workflows are a second late.
+		dynamicconfig.VisibilityProcessorMaxPollRPS.Key(): 1,
 
 		// With one matching host, partitions have no benefit: they only make tasks and pollers miss each other.
 		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,

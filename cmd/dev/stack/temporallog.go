@@ -5,14 +5,17 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 
 	"go.temporal.io/server/common/log"
 	"go.temporal.io/server/common/log/tag"
 )
 
-// temporalLogger passes the Temporal server's log to an slog.Logger. The server logs without a context.
+// temporalLogger passes the Temporal server's log to an slog.Logger. The server logs without a context. It makes a logger
+// with tags for each task and logs nearly nothing with them, so tags are turned into attributes only when a line is logged.
 type temporalLogger struct {
 	slog *slog.Logger
+	tags []tag.Tag
 }
 
 var (
@@ -22,11 +25,13 @@ var (
 
 // With implements log.WithLogger.
 func (l *temporalLogger) With(tags ...tag.Tag) log.Logger {
-	return &temporalLogger{slog: slog.New(l.slog.Handler().WithAttrs(attrs(tags)))}
+	return &temporalLogger{slog: l.slog, tags: slices.Concat(l.tags, tags)}
 }
 
 // SLog implements log.SLogWrapper, so that the server does not wrap this logger.
-func (l *temporalLogger) SLog() *slog.Logger { return l.slog }
+func (l *temporalLogger) SLog() *slog.Logger {
+	return slog.New(l.slog.Handler().WithAttrs(attrs(l.tags)))
+}
 
 // Debug implements log.Logger.
 func (l *temporalLogger) Debug(msg string, tags ...tag.Tag) { l.log(slog.LevelDebug, msg, tags) }
@@ -60,7 +65,7 @@ func (l *temporalLogger) Fatal(msg string, tags ...tag.Tag) {
 func (l *temporalLogger) log(level slog.Level, msg string, tags []tag.Tag) {
 	ctx := context.Background()
 	if l.slog.Enabled(ctx, level) {
-		l.slog.LogAttrs(ctx, level, msg, attrs(tags)...)
+		l.slog.LogAttrs(ctx, level, msg, append(attrs(l.tags), attrs(tags)...)...)
 	}
 }
 
