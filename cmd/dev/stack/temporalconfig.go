@@ -111,6 +111,7 @@ func temporalDynamicConfig() *startingConfig {
 		// Each shard looks for visibility tasks once a second. Most workflows have ended by then: the server writes no row
 		// of their start, and reads and writes those of their end together. Lists of workflows are a second late.
 		dynamicconfig.VisibilityProcessorMaxPollRPS.Key(): 1,
+		dynamicconfig.VisibilityTaskBatchSize.Key():       1000,
 
 		// With one matching host, partitions have no benefit: they only make tasks and pollers miss each other.
 		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
