@@ -93,7 +93,7 @@ func setupLimited(t *testing.T, limits storage.Limits, change ...func(*api.Deps)
 // serve serves the API and checks every answer against its document.
 func serve(t *testing.T, deps api.Deps) (*client, *api.API) {
 	t.Helper()
-	a, err := api.New(deps)
+	a, err := api.NewForTest(t, deps)
 	require.NoError(t, err)
 	server := httptest.NewServer(a)
 	t.Cleanup(server.Close)
