@@ -163,8 +163,8 @@ func Document(version string) *huma.OpenAPI {
 	return build(Deps{Config: Config{Version: version}}).huma.OpenAPI()
 }
 
-func build(d Deps) *API {
-	setHumaGlobals()
+// begin sets all fields but those of the operations.
+func (a *API) begin(d Deps) {
 	if d.Config.MaxBody == 0 {
 		d.Config.MaxBody = defaultMaxBody
 	}
@@ -177,16 +177,21 @@ func build(d Deps) *API {
 	if d.Config.MaxKeys == 0 {
 		d.Config.MaxKeys = defaultMaxKeys
 	}
-	mux := http.NewServeMux()
-	a := &API{
-		Deps: d, huma: humago.New(mux, humaConfig(d.Config.Version)), limits: newLimits(&d.Config), refusals: newRefusals(),
-		answers:      newAnswers(d.Config.Memory),
-		shuttingDown: make(chan struct{}),
-	}
+	a.Deps, a.limits, a.refusals, a.answers = d, newLimits(&d.Config), newRefusals(), newAnswers(d.Config.Memory)
+	a.own, a.schemas = ownNames{}, schema.Cache{}
+	a.shuttingDown, a.beginShutdown = make(chan struct{}), sync.Once{}
 	if d.Config.PublicURL != "" && !d.Config.AllowOwnURL {
 		a.own = ownOf(d.Destinations.CanonicalURL(d.Config.PublicURL))
 	}
 	a.polling, a.endPolls = context.WithCancel(context.Background())
+}
+
+func build(d Deps) *API {
+	setHumaGlobals()
+	a := &API{}
+	a.begin(d)
+	mux := http.NewServeMux()
+	a.huma = humago.New(mux, humaConfig(d.Config.Version))
 	a.registerWebhooks()
 	a.registerSecrets()
 	a.registerSigningKeys()

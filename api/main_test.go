@@ -9,5 +9,5 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(pgtest.Main{M: m})
+	goleak.VerifyTestMain(pgtest.Main{M: m, Template: template()})
 }

@@ -39,6 +39,14 @@ type fixture struct {
 	log        *syncbuf.Buffer
 }
 
+// template is the content of the tests' databases.
+func template() pgtest.Template {
+	return pgtest.Template{
+		Key:     storage.MigrationsKey(),
+		Migrate: func(ctx context.Context, url string) error { _, err := storage.Migrate(ctx, url); return err },
+	}
+}
+
 // setup starts a fixture; change may replace what api.New gets.
 func setup(t *testing.T, change ...func(*api.Deps)) *fixture {
 	t.Helper()
@@ -48,10 +56,7 @@ func setup(t *testing.T, change ...func(*api.Deps)) *fixture {
 // setupLimited is setup with bounds on a tenant.
 func setupLimited(t *testing.T, limits storage.Limits, change ...func(*api.Deps)) *fixture {
 	t.Helper()
-	url := pgtest.New(t, pgtest.Template{
-		Key:     storage.MigrationsKey(),
-		Migrate: func(ctx context.Context, url string) error { _, err := storage.Migrate(ctx, url); return err },
-	})
+	url := pgtest.New(t, template())
 	box, err := secrets.New(base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
 	require.NoError(t, err)
 	store, err := storage.Open(t.Context(), storage.Config{URL: url, Box: box, Limits: limits})
@@ -88,7 +93,7 @@ func setupLimited(t *testing.T, limits storage.Limits, change ...func(*api.Deps)
 // serve serves the API and checks every answer against its document.
 func serve(t *testing.T, deps api.Deps) (*client, *api.API) {
 	t.Helper()
-	a, err := api.New(deps)
+	a, err := api.NewForTest(t, deps)
 	require.NoError(t, err)
 	server := httptest.NewServer(a)
 	t.Cleanup(server.Close)

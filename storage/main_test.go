@@ -8,4 +8,4 @@ import (
 	"grapnel/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main{M: m}) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main{M: m, Template: template()}) }

@@ -27,6 +27,7 @@ func blank(t *testing.T) string {
 
 func TestMigrateTwiceRunsNothingTheSecondTime(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t) // TestMigrate of cmd/grapnel does the same for the command
 	url := blank(t)
 	ran, err := storage.Migrate(t.Context(), url)
 	require.NoError(t, err)

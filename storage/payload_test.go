@@ -7,10 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/testsuite"
 
-	"grapnel/activities"
 	"grapnel/internal/contract"
 	"grapnel/internal/delivery"
 	"grapnel/internal/hook"
@@ -70,25 +67,22 @@ func TestLargePayloadIsSentWhole(t *testing.T) {
 	event := f.publishOf(t, 100<<10)
 	sender := storagetest.NewSender(time.Now)
 	double := storagetest.NewStore(time.Now)
-	acts, err := activities.New(activities.Deps{
-		Deps: delivery.Deps{
-			Store: f, Lookup: f, DeferredStore: f, Drains: double, Sender: sender, Schedule: hook.DefaultSchedule(), Logger: slog.New(slog.DiscardHandler),
-		},
-		DrainStore: f, Replays: f, Deletions: f,
+	engine, err := delivery.New(&delivery.Deps{
+		Store: f, Lookup: f, DeferredStore: f, Drains: double, Sender: sender, Schedule: hook.DefaultSchedule(), Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
-	t.Cleanup(acts.Engine().Begin())
-	var suite testsuite.WorkflowTestSuite
-	env := suite.NewTestActivityEnvironment()
-	env.RegisterActivityWithOptions(acts.Deliver, activity.RegisterOptions{Name: "Deliver"})
-	_, err = env.ExecuteActivity(acts.Deliver, contract.SliceInput{EventIDs: []hook.EventID{event.ID}, Deliveries: 2, Of: 1})
+	t.Cleanup(engine.Begin())
+	report, err := engine.Deliver(t.Context(), engine.Window(time.Now().Add(time.Minute), nil), contract.SliceInput{
+		EventIDs: []hook.EventID{event.ID}, Deliveries: 2, Of: 1,
+	})
 	require.NoError(t, err)
+	require.Empty(t, report.Outstanding)
 	for _, url := range []string{"https://one.example/", "https://two.example/"} {
 		list := sender.Requests(url)
 		require.Len(t, list, 1)
 		require.Equal(t, string(payload.StandardBody(&event)), string(list[0].Body))
 	}
-	require.Zero(t, acts.Engine().MemoryUse()["payloads"].Used)
+	require.Zero(t, engine.MemoryUse()["payloads"].Used)
 }
 
 // S3: deliveries whose webhook's secrets can't be read fail for good when they are old enough, without an attempt.

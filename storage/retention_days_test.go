@@ -47,7 +47,7 @@ func TestSixtyDays(t *testing.T) {
 		return
 	}
 	// With the bubble's clock a pool would check and reopen its connections all the time.
-	at := withParameters(t, pgtest.New(t, pgtest.Template{Key: storage.MigrationsKey(), Migrate: migrate}),
+	at := withParameters(t, pgtest.New(t, template()),
 		"pool_health_check_period", "pool_max_conn_lifetime", "pool_max_conn_idle_time")
 	begin := time.Now().UTC().Truncate(day).Add(12 * time.Hour)
 	synctest.Test(t, func(t *testing.T) {

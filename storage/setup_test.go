@@ -36,11 +36,16 @@ type fixture struct {
 
 func setup(t testing.TB) *fixture {
 	t.Helper()
-	url := pgtest.New(t, pgtest.Template{Key: storage.MigrationsKey(), Migrate: migrate})
+	url := pgtest.New(t, template())
 	db, err := pgxpool.New(t.Context(), url)
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
 	return &fixture{Store: open(t, url, encryptionKey), url: url, db: db}
+}
+
+// template is the content of the tests' databases.
+func template() pgtest.Template {
+	return pgtest.Template{Key: storage.MigrationsKey(), Migrate: migrate}
 }
 
 func migrate(ctx context.Context, url string) error {

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 			must(os.Unsetenv(name))
 		}
 	}
-	goleak.VerifyTestMain(pgtest.Main{M: m})
+	goleak.VerifyTestMain(pgtest.Main{M: m, Template: template()})
 }
 
 func must(err error) {

@@ -40,12 +40,17 @@ func encryptionKey() string {
 	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, secrets.KeySize))
 }
 
-func migrated(t *testing.T) string {
-	t.Helper()
-	return pgtest.New(t, pgtest.Template{
+// template is the content of the tests' databases.
+func template() pgtest.Template {
+	return pgtest.Template{
 		Key:     storage.MigrationsKey(),
 		Migrate: func(ctx context.Context, url string) error { _, err := storage.Migrate(ctx, url); return err },
-	})
+	}
+}
+
+func migrated(t *testing.T) string {
+	t.Helper()
+	return pgtest.New(t, template())
 }
 
 func TestVersion(t *testing.T) {

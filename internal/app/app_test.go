@@ -34,17 +34,22 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1"); err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(pgtest.Main{M: m})
+	goleak.VerifyTestMain(pgtest.Main{M: m, Template: template()})
 }
 
 const adminKey = "an-admin-key-of-the-tests"
 
-func options(t *testing.T) app.Options {
-	t.Helper()
-	url := pgtest.New(t, pgtest.Template{
+// template is the content of the tests' databases.
+func template() pgtest.Template {
+	return pgtest.Template{
 		Key:     storage.MigrationsKey(),
 		Migrate: func(ctx context.Context, url string) error { _, err := storage.Migrate(ctx, url); return err },
-	})
+	}
+}
+
+func options(t *testing.T) app.Options {
+	t.Helper()
+	url := pgtest.New(t, template())
 	return app.Options{
 		Config: config.Config{
 			Database: config.Database{DatabaseURL: hook.Secret(url)},

@@ -145,7 +145,11 @@ func TestImporters(t *testing.T) {
 
 	rules := importers()
 
-	for _, p := range listPackages(t, repoRoot(t), "./...") {
+	for _, p := range allPackages(t) {
+		if !under(p.ImportPath, modulePath) {
+			continue
+		}
+
 		for _, imp := range p.Imports {
 			if !under(imp, modulePath) {
 				continue
@@ -170,11 +174,7 @@ func TestImportDirections(t *testing.T) {
 
 	rules := directions()
 
-	// One `go list` lists everything; the Standard field marks standard packages.
-	all := map[string]pkg{}
-	for _, p := range listPackages(t, repoRoot(t), "-deps", "./...") {
-		all[p.ImportPath] = p
-	}
+	all := allPackages(t)
 
 	for _, path := range slices.Sorted(maps.Keys(all)) {
 		p := all[path]

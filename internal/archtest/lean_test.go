@@ -1,6 +1,13 @@
 package archtest
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// product is the binary's package.
+const product = modulePath + "/cmd/grapnel"
 
 // forbiddenInProduct maps an import prefix to the reason why ./cmd/grapnel must not be linked with it. testify and
 // testing are missing on purpose: the Temporal SDK links both (its internal package holds the workflow test suite),
@@ -45,15 +52,27 @@ func forbiddenInProduct() map[string]string {
 	}
 }
 
+// productPackages returns what the binary is linked with, as reachable does, and its own package.
+func productPackages(t *testing.T) map[string]string {
+	t.Helper()
+
+	linked := reachable(allPackages(t), product)
+	require.NotEmpty(t, linked)
+
+	linked[product] = product
+
+	return linked
+}
+
 func TestProductStaysLean(t *testing.T) {
 	t.Parallel()
 
 	forbidden := forbiddenInProduct()
 
-	for _, p := range listPackages(t, repoRoot(t), "-deps", "./cmd/grapnel") {
+	for path, through := range productPackages(t) {
 		for prefix, why := range forbidden {
-			if under(p.ImportPath, prefix) {
-				t.Errorf("cmd/grapnel is linked with %s: %s", p.ImportPath, why)
+			if under(path, prefix) {
+				t.Errorf("cmd/grapnel is linked with %s (through %s): %s", path, through, why)
 			}
 		}
 	}
@@ -62,14 +81,16 @@ func TestProductStaysLean(t *testing.T) {
 func TestProductUsesNoTestHelpers(t *testing.T) {
 	t.Parallel()
 
-	for _, p := range listPackages(t, repoRoot(t), "-deps", "./cmd/grapnel") {
-		if !under(p.ImportPath, modulePath) {
+	all := allPackages(t)
+
+	for path := range productPackages(t) {
+		if !under(path, modulePath) {
 			continue
 		}
 
-		for _, imp := range p.Imports {
+		for _, imp := range all[path].Imports {
 			if under(imp, "testing") || under(imp, "github.com/stretchr/testify") {
-				t.Errorf("%s imports %s outside its tests: return an error instead", p.ImportPath, imp)
+				t.Errorf("%s imports %s outside its tests: return an error instead", path, imp)
 			}
 		}
 	}

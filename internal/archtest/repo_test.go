@@ -2,12 +2,15 @@ package archtest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,27 +45,40 @@ func repoRoot(t *testing.T) string {
 }
 
 // runGo runs the go command in dir and returns its standard output.
-func runGo(t *testing.T, dir string, args ...string) []byte {
-	t.Helper()
-
-	cmd := exec.CommandContext(t.Context(), "go", args...)
+func runGo(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
 
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 
 	out, err := cmd.Output()
-	require.NoErrorf(t, err, "go %s\n%s", strings.Join(args, " "), stderr.String())
+	if err != nil {
+		return nil, fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+	}
 
-	return out
+	return out, nil
 }
 
 // listPackages returns the packages that `go list -json args...` finds in dir.
 func listPackages(t *testing.T, dir string, args ...string) []pkg {
 	t.Helper()
 
-	args = append([]string{"list", "-json=ImportPath,Doc,Standard,GoFiles,Imports"}, args...)
-	dec := json.NewDecoder(bytes.NewReader(runGo(t, dir, args...)))
+	pkgs, err := list(t.Context(), dir, args...)
+	require.NoError(t, err)
+	require.NotEmpty(t, pkgs)
+
+	return pkgs
+}
+
+// list is listPackages without a test.
+func list(ctx context.Context, dir string, args ...string) ([]pkg, error) {
+	out, err := runGo(ctx, dir, append([]string{"list", "-json=ImportPath,Doc,Standard,GoFiles,Imports"}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+
+	dec := json.NewDecoder(bytes.NewReader(out))
 
 	var pkgs []pkg
 	for {
@@ -70,17 +86,38 @@ func listPackages(t *testing.T, dir string, args ...string) []pkg {
 
 		err := dec.Decode(&p)
 		if errors.Is(err, io.EOF) {
-			break
+			return pkgs, nil
 		}
 
-		require.NoError(t, err)
+		if err != nil {
+			return nil, err
+		}
 
 		pkgs = append(pkgs, p)
 	}
+}
 
-	require.NotEmpty(t, pkgs)
+// everything is what the product's packages are linked with, themselves included, by the import path. All tests share
+// one list: the go command takes a second for it.
+var everything = sync.OnceValues(func() (map[string]pkg, error) {
+	list, err := list(context.Background(), filepath.FromSlash("../.."), "-deps", "./...")
+	all := make(map[string]pkg, len(list))
+	for _, p := range list {
+		all[p.ImportPath] = p
+	}
 
-	return pkgs
+	return all, err
+})
+
+// allPackages returns everything.
+func allPackages(t *testing.T) map[string]pkg {
+	t.Helper()
+
+	all, err := everything()
+	require.NoError(t, err)
+	require.NotEmpty(t, all)
+
+	return all
 }
 
 // under reports whether the import path is the prefix or lies below it.

@@ -22,7 +22,7 @@ import (
 	"grapnel/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main{M: m}) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main{M: m, Template: template()}) }
 
 // temporalServer takes starts as Temporal does, as dispatch sees it.
 type temporalServer struct {

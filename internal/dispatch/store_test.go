@@ -23,13 +23,18 @@ import (
 
 // These tests run over the real store.
 
+// template is the content of the tests' databases.
+func template() pgtest.Template {
+	return pgtest.Template{
+		Key:     storage.MigrationsKey(),
+		Migrate: func(ctx context.Context, url string) error { _, err := storage.Migrate(ctx, url); return err },
+	}
+}
+
 // database makes a database for the test and returns its address.
 func database(t *testing.T) string {
 	t.Helper()
-	return pgtest.New(t, pgtest.Template{Key: storage.MigrationsKey(), Migrate: func(ctx context.Context, url string) error {
-		_, err := storage.Migrate(ctx, url)
-		return err
-	}})
+	return pgtest.New(t, template())
 }
 
 // process opens the store as a process does, with a number of connections.

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 			os.Exit(2)
 		}
 	}
-	goleak.VerifyTestMain(pgtest.Main{M: m})
+	goleak.VerifyTestMain(pgtest.Main{M: m, Template: template()})
 }
 
 // Every accepted delivery ends, no forbidden request is made, and the log equals the requests that were made,
@@ -68,15 +68,18 @@ func race(t *rapid.T, address string) {
 	w.settle()
 }
 
+// template is the content of the tests' databases.
+func template() pgtest.Template {
+	return pgtest.Template{
+		Key:     storage.MigrationsKey(),
+		Migrate: func(ctx context.Context, url string) error { _, err := storage.Migrate(ctx, url); return err },
+	}
+}
+
 // database returns a migrated database with skipped time.
 func database(t *testing.T) string {
 	t.Helper()
-	address := pgtest.New(t, pgtest.Template{
-		Key: storage.MigrationsKey(), Migrate: func(ctx context.Context, url string) error {
-			_, err := storage.Migrate(ctx, url)
-			return err
-		},
-	})
+	address := pgtest.New(t, template())
 	require.NoError(t, prepare(t.Context(), address))
 	u, err := url.Parse(address)
 	require.NoError(t, err)

@@ -34,6 +34,12 @@ type Template struct {
 	Migrate func(ctx context.Context, url string) error
 }
 
+// database returns the name of the template database.
+func (t *Template) database() string {
+	sum := sha256.Sum256([]byte(t.Key))
+	return "grapnel_template_" + hex.EncodeToString(sum[:8])
+}
+
 // New returns the URL of a database that is the test's alone and has the content of tmpl. It may be
 // a database that another test has given back: that test's rows were deleted. A database in which a
 // test has changed anything but rows is dropped. New starts a server at first use, or uses the one
@@ -123,8 +129,7 @@ func (c *cluster) clone(ctx context.Context, tmpl Template) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256([]byte(tmpl.Key))
-	template := "grapnel_template_" + hex.EncodeToString(sum[:8])
+	template := tmpl.database()
 	if err := c.template(ctx, admin, template, tmpl.Migrate); err != nil {
 		return "", err
 	}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"grapnel/internal/postgres"
 )
@@ -32,6 +33,8 @@ type cluster struct {
 	err    error
 	keeper *keeper // nil if the environment names the server
 	front  string  // the keeper's URL
+	// image is the template with which the server begins; nil is none.
+	image *Template
 
 	mu    sync.Mutex
 	made  map[string]bool  // template databases known to exist; guarded by mu
@@ -52,6 +55,7 @@ func (c *cluster) url(ctx context.Context) (string, error) {
 			MaxConnections: testConns,
 			// An automatic vacuum would change the databases at random times.
 			Settings: map[string]string{"autovacuum": "off"},
+			Image:    c.image.image(),
 		})
 		if c.err != nil {
 			return
@@ -60,6 +64,19 @@ func (c *cluster) url(ctx context.Context) (string, error) {
 		c.keeper, c.front, c.err = newKeeper(context.WithoutCancel(ctx), c.admin)
 	})
 	return c.admin, c.err
+}
+
+// image returns the content of a server with the template.
+func (t *Template) image() *postgres.Image {
+	if t == nil {
+		return nil
+	}
+	return &postgres.Image{
+		Key: time.Now().UTC().Format(time.DateOnly) + " " + t.Key,
+		Fill: func(ctx context.Context, s *postgres.Server) error {
+			return ensure(ctx, s.URL(postgres.Superuser), t.database(), t.Migrate)
+		},
+	}
 }
 
 // stop stops the server if cluster has started it, and prevents a later start.
@@ -85,6 +102,10 @@ func (c *cluster) stop(ctx context.Context) error {
 // process all the same, and a later run removes its directory.
 type Main struct {
 	M *testing.M
+	// Template is that of most tests. It is kept in the user's cache directory, so that the next test process begins
+	// with it instead of migrating. Therefore its key must be a hash of all that makes its content; the current day
+	// is part of it anyway, since migrations may make partitions. The zero value keeps none.
+	Template Template
 }
 
 // collectAt is the garbage collector's GOGC for tests, unless the environment has another: almost all of their memory
@@ -103,6 +124,9 @@ func (m Main) Run() int {
 	if err := moreAtOnce(); err != nil {
 		fmt.Fprintln(os.Stderr, "pgtest:", err)
 		return 1
+	}
+	if m.Template.Migrate != nil {
+		shared.image = &m.Template
 	}
 	code := m.M.Run()
 	if err := shared.stop(context.Background()); err != nil {

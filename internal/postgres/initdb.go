@@ -64,7 +64,8 @@ func initdb(ctx context.Context, bin, dataDir string, durable bool, cred *syscal
 func initArguments(durable bool) []string {
 	args := []string{"-U", Superuser, "-A", "trust", "--encoding=UTF8", "--locale=C", "--no-instructions"}
 	if !durable {
-		args = append(args, "--no-sync")
+		// A small log makes small images.
+		args = append(args, "--no-sync", "--wal-segsize=1")
 	}
 	return args
 }

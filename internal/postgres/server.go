@@ -26,6 +26,7 @@ const AnyPort = -1
 
 const (
 	startTime    = 60 * time.Second      // a crash recovery can take a while
+	fillTime     = 2 * time.Minute       // for Image.Fill
 	pollEvery    = 20 * time.Millisecond // the interval for polling a state without notifications
 	stopTime     = 15 * time.Second      // for the shutdown checkpoint
 	quitTime     = 10 * time.Second      // PostgreSQL kills its children after 5 s
@@ -51,6 +52,8 @@ type Options struct {
 	MaxConnections int
 	// Settings are further settings, which override the fields above.
 	Settings map[string]string
+	// Image is the content of a temporary server; nil is an empty one.
+	Image *Image
 }
 
 // isTemporary reports whether nothing of the server's data need outlive it, or a crash.
@@ -73,7 +76,11 @@ type Server struct {
 // *AlreadyRunningError; otherwise it ends with the server's last log lines.
 // If the process is root, the server runs as the user postgres, or else nobody.
 func Start(ctx context.Context, opts Options) (*Server, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTime)
+	limit := startTime
+	if opts.Image != nil {
+		limit += fillTime
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	bin, err := Find(ctx)
 	if err != nil {
@@ -121,7 +128,7 @@ func (s *Server) launch(ctx context.Context, bin string, opts Options, cred *sys
 	}
 	var err error
 	if opts.isTemporary() {
-		err = initTemporary(ctx, bin, dataDir, cred)
+		err = initTemporary(ctx, bin, dataDir, cred, opts.Image)
 	} else {
 		err = initdb(ctx, bin, dataDir, opts.Durable, cred)
 	}
@@ -189,6 +196,7 @@ func (s *Server) arguments(opts Options) []string {
 			"full_page_writes":   "off",
 			"wal_level":          "minimal",
 			"max_wal_senders":    "0", // required by wal_level=minimal
+			"max_wal_size":       "1GB",
 		})
 	}
 	maps.Copy(set, opts.Settings)

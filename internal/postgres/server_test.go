@@ -5,6 +5,7 @@ package postgres_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -204,4 +205,47 @@ func TestTemporaryServersShareAnImage(t *testing.T) {
 	require.NotEqual(t, systems[0], systems[2], "made by initdb, since the image can't be copied")
 	begin()
 	require.Equal(t, systems[2], systems[3], "the image was replaced")
+}
+
+// A server with an image is filled once on a machine, and again if that failed or the key is another.
+func TestFilledServersShareAnImage(t *testing.T) {
+	longtest.Only(t)
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	t.Setenv("HOME", cache)
+	fills := 0
+	broken := errors.New("broken")
+	image := func(key string, err error) *postgres.Image {
+		return &postgres.Image{Key: key, Fill: func(ctx context.Context, s *postgres.Server) error {
+			fills++
+			conn, connectErr := pgx.Connect(ctx, s.URL("postgres"))
+			if connectErr != nil {
+				return connectErr
+			}
+			_, execErr := conn.Exec(ctx, "CREATE TABLE filled AS SELECT 7 AS n")
+			return errors.Join(err, execErr, conn.Close(ctx))
+		}}
+	}
+	_, err := postgres.Start(t.Context(), postgres.Options{Image: image("k", broken)})
+	require.ErrorIs(t, err, broken)
+	for i, key := range []string{"k", "k", "other", "k"} {
+		s := start(t, postgres.Options{Image: image(key, nil)})
+		conn := connect(t, s.URL("postgres"))
+		require.Equal(t, 7, value[int](t, conn, "SELECT n FROM filled"))
+		require.False(t, value[bool](t, conn, "SELECT pg_is_in_recovery()"))
+		require.Equal(t, []int{2, 2, 3, 3}[i], fills)
+	}
+	s := start(t, postgres.Options{})
+	require.Zero(t, value[int](t, connect(t, s.URL("postgres")), "SELECT count(*) FROM pg_class WHERE relname = 'filled'"))
+
+	dir, err := os.UserCacheDir()
+	require.NoError(t, err)
+	old, err := filepath.Glob(filepath.Join(dir, "grapnel", "filled-*"))
+	require.NoError(t, err)
+	require.Len(t, old, 2)
+	longAgo := time.Now().Add(-72 * time.Hour)
+	require.NoError(t, os.Chtimes(old[0], longAgo, longAgo))
+	start(t, postgres.Options{Image: image("third", nil)})
+	require.NoDirExists(t, old[0])
+	require.DirExists(t, old[1])
 }

@@ -21,5 +21,5 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(pgtest.Main{M: m}.Run())
+	os.Exit(pgtest.Main{M: m, Template: template()}.Run())
 }

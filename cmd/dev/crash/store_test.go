@@ -13,13 +13,18 @@ import (
 	"grapnel/storage"
 )
 
+// template is the content of the tests' databases.
+func template() pgtest.Template {
+	return pgtest.Template{
+		Key:     storage.MigrationsKey(),
+		Migrate: func(ctx context.Context, url string) error { _, err := storage.Migrate(ctx, url); return err },
+	}
+}
+
 // database returns the URL of an empty store and a connection to it.
 func database(t *testing.T) (string, *pgx.Conn) {
 	t.Helper()
-	url := pgtest.New(t, pgtest.Template{
-		Key:     storage.MigrationsKey(),
-		Migrate: func(ctx context.Context, url string) error { _, err := storage.Migrate(ctx, url); return err },
-	})
+	url := pgtest.New(t, template())
 	conn, err := pgx.Connect(t.Context(), url)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close(context.WithoutCancel(t.Context()))) })
