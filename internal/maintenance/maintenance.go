@@ -23,6 +23,7 @@ type Store interface {
 	Cancellations
 	AuditLog
 	Usage
+	PortalSessions
 }
 
 // Config is the configuration of New. Store and Logger are required.
@@ -104,6 +105,7 @@ func (m *Maintenance) round(ctx context.Context) time.Duration {
 		m.purgeReplays,
 		m.purgeAuditLog,
 		m.purgeUsage,
+		m.purgeSessions,
 	}
 	var failed []error
 	for _, job := range jobs {
