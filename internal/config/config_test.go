@@ -73,6 +73,22 @@ func TestValidate(t *testing.T) {
 		"public URL":              {func(c *config.Config) { c.PublicURL = "https://hooks.example" }, ""},
 		"public URL, a name":      {func(c *config.Config) { c.PublicURL = "hooks.example" }, "--public-url"},
 		"public URL, no host":     {func(c *config.Config) { c.PublicURL = "https:///v1" }, "--public-url"},
+		"origins": {func(c *config.Config) {
+			c.CORSOrigins, c.FrameAncestors = []string{"https://app.example.com", "http://localhost:3000", "http://[::1]:3000"}, []string{"https://app.example.com:8443"}
+		}, ""},
+		"no frames":               {func(c *config.Config) { c.FrameAncestors = []string{"none"} }, ""},
+		"none of the frames":      {func(c *config.Config) { c.FrameAncestors = []string{"none", "https://app.example.com"} }, "none must stand alone"},
+		"frames everywhere":       {func(c *config.Config) { c.FrameAncestors = []string{"*"} }, `--frame-ancestors "*"`},
+		"frames, a policy":        {func(c *config.Config) { c.FrameAncestors = []string{"https://a.example;script-src"} }, "--frame-ancestors"},
+		"frames, a quote":         {func(c *config.Config) { c.FrameAncestors = []string{"'self'"} }, "--frame-ancestors"},
+		"origin, all":             {func(c *config.Config) { c.CORSOrigins = []string{"*"} }, `--cors-origins "*"`},
+		"origin, null":            {func(c *config.Config) { c.CORSOrigins = []string{"null"} }, "--cors-origins"},
+		"origin with a path":      {func(c *config.Config) { c.CORSOrigins = []string{"https://app.example.com/"} }, "--cors-origins"},
+		"origin in upper case":    {func(c *config.Config) { c.CORSOrigins = []string{"https://App.example.com"} }, "--cors-origins"},
+		"origin with its port":    {func(c *config.Config) { c.CORSOrigins = []string{"https://app.example.com:443"} }, "--cors-origins"},
+		"origin with a user":      {func(c *config.Config) { c.CORSOrigins = []string{"https://me@app.example.com"} }, "--cors-origins"},
+		"origin of a file":        {func(c *config.Config) { c.CORSOrigins = []string{"file://x"} }, "--cors-origins"},
+		"origin and no keys":      {func(c *config.Config) { c.Auth, c.CORSOrigins = "none", []string{"https://app.example.com"} }, "--cors-origins needs --auth=key"},
 		"body of 1 MiB":           {func(c *config.Config) { c.MaxBody = 1 << 20 }, ""},
 		"body over 1 MiB":         {func(c *config.Config) { c.MaxBody = 1<<20 + 1 }, "--max-body 1048577: want 1024 to 1048576"},
 		"body of nothing":         {func(c *config.Config) { c.MaxBody = 0 }, "--max-body 0"},
@@ -160,4 +176,12 @@ func TestSecretsPrintAsStars(t *testing.T) {
 	}
 	require.Equal(t, "hush", c.AdminKey.Reveal())
 	require.NotContains(t, errors.Join(c.Validate(), errors.New("x")).Error(), "hush")
+}
+
+func TestFramePolicy(t *testing.T) {
+	t.Parallel()
+	for _, list := range [][]string{nil, {"none"}} {
+		require.Equal(t, "frame-ancestors 'none'", (&config.API{FrameAncestors: list}).FramePolicy())
+	}
+	require.Equal(t, "frame-ancestors https://a.example https://b.example", (&config.API{FrameAncestors: []string{"https://a.example", "https://b.example"}}).FramePolicy())
 }
