@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -321,7 +320,7 @@ func TestSessionsWithoutAuth(t *testing.T) {
 
 func portalID(t *testing.T, text any) [16]byte {
 	t.Helper()
-	id, err := hook.ParsePortalSessionID(cmp.Or(text, any("")).(string))
+	id, err := hook.ParsePortalSessionID(text.(string))
 	require.NoError(t, err)
 	return id
 }
