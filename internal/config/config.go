@@ -50,7 +50,7 @@ type API struct {
 	PublicURL      string        `name:"public-url" placeholder:"URL" help:"URL at which users call the API, for links to the application. Webhooks cannot have this host as their destination, whatever the path, because a delivery that publishes an event would cause another delivery."`
 	AllowOwn       bool          `name:"allow-own-url" help:"Allow --public-url as a destination of webhooks."`
 	CORSOrigins    []string      `name:"cors-origins" placeholder:"ORIGIN,…" help:"Origins whose pages may call the API from a browser, exactly as browsers send them: https://app.example.com. Default: none."`
-	FrameAncestors []string      `name:"frame-ancestors" default:"none" placeholder:"ORIGIN,…" help:"Origins whose pages may embed the application at /console/ in a frame: https://app.example.com. none: nobody."`
+	FrameAncestors []string      `name:"frame-ancestors" placeholder:"ORIGIN,…" help:"Origins whose pages may embed the application at /console/ in a frame: https://app.example.com. Default: none."`
 	MaxTypes       int           `name:"max-event-types" default:"5000" help:"Event types that a tenant may add to the built-in ones. 0 means no limit."`
 	MaxMade        int           `name:"max-deliveries" default:"100000" help:"Deliveries that one publish or one batch may create. A larger one is refused as a whole with 422. 0 means no limit."`
 	DrainDelay     time.Duration `default:"2s" help:"How long a stopping API still accepts requests after /readyz has begun to fail, so that load balancers notice. It is part of --shutdown-timeout. 0 means not at all."`

@@ -76,8 +76,6 @@ func TestValidate(t *testing.T) {
 		"origins": {func(c *config.Config) {
 			c.CORSOrigins, c.FrameAncestors = []string{"https://app.example.com", "http://localhost:3000", "http://[::1]:3000"}, []string{"https://app.example.com:8443"}
 		}, ""},
-		"no frames":               {func(c *config.Config) { c.FrameAncestors = []string{"none"} }, ""},
-		"none of the frames":      {func(c *config.Config) { c.FrameAncestors = []string{"none", "https://app.example.com"} }, "none must stand alone"},
 		"frames everywhere":       {func(c *config.Config) { c.FrameAncestors = []string{"*"} }, `--frame-ancestors "*"`},
 		"frames, a policy":        {func(c *config.Config) { c.FrameAncestors = []string{"https://a.example;script-src"} }, "--frame-ancestors"},
 		"frames, a quote":         {func(c *config.Config) { c.FrameAncestors = []string{"'self'"} }, "--frame-ancestors"},
@@ -176,12 +174,4 @@ func TestSecretsPrintAsStars(t *testing.T) {
 	}
 	require.Equal(t, "hush", c.AdminKey.Reveal())
 	require.NotContains(t, errors.Join(c.Validate(), errors.New("x")).Error(), "hush")
-}
-
-func TestFramePolicy(t *testing.T) {
-	t.Parallel()
-	for _, list := range [][]string{nil, {"none"}} {
-		require.Equal(t, "frame-ancestors 'none'", (&config.API{FrameAncestors: list}).FramePolicy())
-	}
-	require.Equal(t, "frame-ancestors https://a.example https://b.example", (&config.API{FrameAncestors: []string{"https://a.example", "https://b.example"}}).FramePolicy())
 }

@@ -4,20 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 )
-
-// noFrames is the value of --frame-ancestors that lets nobody embed the application.
-const noFrames = "none"
-
-// FramePolicy returns the directive of a Content-Security-Policy that says who may embed the application (P2).
-func (a *API) FramePolicy() string {
-	if len(a.FrameAncestors) == 0 || slices.Contains(a.FrameAncestors, noFrames) {
-		return "frame-ancestors 'none'"
-	}
-	return "frame-ancestors " + strings.Join(a.FrameAncestors, " ")
-}
 
 func (a *API) validateOrigins() (errs []error) {
 	for _, origin := range a.CORSOrigins {
@@ -29,11 +17,8 @@ func (a *API) validateOrigins() (errs []error) {
 		errs = append(errs, errors.New("--cors-origins needs --auth=key: without keys any page of these origins could do everything"))
 	}
 	for _, origin := range a.FrameAncestors {
-		switch {
-		case origin == noFrames && len(a.FrameAncestors) > 1:
-			errs = append(errs, errors.New("--frame-ancestors: none must stand alone"))
-		case origin != noFrames && !isOrigin(origin):
-			errs = append(errs, fmt.Errorf("--frame-ancestors %q: want none, or an origin such as https://app.example.com", origin))
+		if !isOrigin(origin) {
+			errs = append(errs, fmt.Errorf("--frame-ancestors %q: want an origin such as https://app.example.com", origin))
 		}
 	}
 	return errs
