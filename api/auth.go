@@ -122,7 +122,7 @@ func (a *API) authenticate(ctx huma.Context, source keySource, named string) (ca
 		return caller{}, err
 	}
 	if hook.IsPortalToken(text) {
-		return a.authenticateSession(ctx, text, named)
+		return a.authenticateSession(ctx.Context(), text, named)
 	}
 	if source.tokens && hook.IsTopicToken(text) {
 		return a.lookUpKey(ctx.Context(), named, func(ctx context.Context) (hook.Authentication, error) {
