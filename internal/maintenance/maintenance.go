@@ -99,13 +99,13 @@ func (m *Maintenance) round(ctx context.Context) time.Duration {
 		m.purgeIdempotencyKeys,
 		m.purgeProcesses,
 		m.purgeSecrets,
+		m.purgeSessions,
 		// Before partitions are dropped: a test that no client waits for must not outlive its day.
 		m.cancelStaleTests,
 		m.dropPartitions,
 		m.purgeReplays,
 		m.purgeAuditLog,
 		m.purgeUsage,
-		m.purgeSessions,
 	}
 	var failed []error
 	for _, job := range jobs {
