@@ -86,6 +86,7 @@ func TestNamesThatAreRefused(t *testing.T) {
 	ids := f.resources(t)
 	theirs := f.customer(t, "theirs")
 	own := f.customer(t, "mine")
+	ids["acting"] = "mine"
 	tenantKey, platform := f.newKey(t, own, hook.ScopeAdmin), f.newKey(t, hook.DefaultTenant(), hook.ScopeAdmin, hook.ScopePlatform)
 	refused := func(c call, key, name string) string {
 		a := f.as(key).do(t, c.method, c.with(ids), c.filled(ids), map[string]string{"Grapnel-Tenant": name})
