@@ -42,7 +42,7 @@ type currentSessionOutput struct {
 func (a *API) registerCurrentSession() {
 	register(a, operation{
 		id: "get-session", portal: portalView, method: http.MethodGet, path: "/v1/session", tag: tagStandard,
-		scopes:  append(hook.Scopes(), hook.ScopePlatform),
+		scopes:  hook.Scopes(),
 		summary: "Get the caller's session", description: "Who the API key or the token of a portal session is, for which account it acts, and what it may do.",
 	}, a.getSession)
 }
