@@ -1,7 +1,6 @@
 package hook_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -66,7 +65,7 @@ func TestPortalSessionValidate(t *testing.T) {
 		"body.theme.logo_text": {hook.PortalSession{Theme: &hook.PortalTheme{LogoText: strings.Repeat("x", 41)}}, view, time.Hour},
 	} {
 		var e *hook.Error
-		require.True(t, errors.As(c.session.Validate(c.list, c.life), &e), location)
+		require.ErrorAs(t, c.session.Validate(c.list, c.life), &e, location)
 		require.Len(t, e.Violations, 1, location)
 		require.Equal(t, location, e.Violations[0].Location)
 	}
