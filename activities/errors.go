@@ -31,7 +31,7 @@ func (a *Activities) ours(ctx context.Context, doing string, err error) error {
 	kind, typ := hook.KindOf(err), contract.ErrorOurs
 	switch kind {
 	case hook.KindNotFound, hook.KindNoTenant, hook.KindConflict, hook.KindPrecondition, hook.KindShared, hook.KindInvalid, hook.KindUnprocessable, hook.KindForbidden,
-		hook.KindSuspended, hook.KindUnauthorized, hook.KindTooLarge, hook.KindMediaType, hook.KindLimit, hook.KindLoop:
+		hook.KindSuspended, hook.KindUnauthorized, hook.KindSessionEnded, hook.KindTooLarge, hook.KindMediaType, hook.KindLimit, hook.KindLoop:
 		options.NonRetryable, options.Details, typ = true, []any{kind}, contract.ErrorRefused
 	case hook.KindUnavailable, hook.KindRateLimited, hook.KindInternal:
 	}

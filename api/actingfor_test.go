@@ -37,7 +37,7 @@ func (f *fixture) naming(tenant string) *fixture {
 
 // allTenants lists the operations on which Grapnel-Tenant may be *.
 func allTenants() []string {
-	return []string{"list-webhooks", "list-events", "list-replays", "search-deliveries", "list-audit-log"}
+	return []string{"list-webhooks", "list-events", "list-replays", "search-deliveries", "list-audit-log", "list-portal-sessions"}
 }
 
 // K3: a platform key acts for the tenant that the request names, by id or by external id, on all three surfaces, and
@@ -86,6 +86,7 @@ func TestNamesThatAreRefused(t *testing.T) {
 	ids := f.resources(t)
 	theirs := f.customer(t, "theirs")
 	own := f.customer(t, "mine")
+	ids["acting"] = "mine"
 	tenantKey, platform := f.newKey(t, own, hook.ScopeAdmin), f.newKey(t, hook.DefaultTenant(), hook.ScopeAdmin, hook.ScopePlatform)
 	refused := func(c call, key, name string) string {
 		a := f.as(key).do(t, c.method, c.with(ids), c.filled(ids), map[string]string{"Grapnel-Tenant": name})

@@ -78,6 +78,8 @@ type Config struct {
 	// destination unless AllowOwnURL is set.
 	PublicURL   string
 	AllowOwnURL bool
+	// CORSOrigins are the origins whose pages may call the API from a browser (P2); empty for none.
+	CORSOrigins []string
 	// Timeout bounds an operation, from when its request has been read; default 10 s. Operations that send a request to
 	// a receiver have the timeout of sending and 5 s more.
 	Timeout time.Duration
@@ -214,7 +216,7 @@ func build(d Deps) *API {
 	addExamples(a.huma.OpenAPI())
 	a.registerHealth(mux)
 	a.registerDocs(mux)
-	a.handler = secured(a.recovering(a.withoutRoute(mux)))
+	a.handler = secured(crossOrigin(d.Config.CORSOrigins, a.recovering(a.withoutRoute(mux))))
 	return a
 }
 

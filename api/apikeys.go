@@ -45,6 +45,7 @@ type Store interface {
 	testStore
 	topicStore
 	keyStore
+	portalStore
 	tenantStore
 	auditStore
 	usageStore
@@ -123,18 +124,19 @@ type listKeysOutput struct {
 
 func (a *API) registerKeys() {
 	register(a, operation{
-		id: "create-api-key", method: http.MethodPost, path: "/v1/api-keys", tag: tagStandard, status: http.StatusCreated,
+		id: "create-api-key", portal: portalClosed, method: http.MethodPost, path: "/v1/api-keys", tag: tagStandard, status: http.StatusCreated,
 		summary: "Create an API key", description: "Only this answer shows the key. An account may have 100 keys (--max-keys) that are neither revoked nor expired; one more is refused with 422 LIMIT_EXCEEDED.",
 	}, a.createKey)
 	register(a, operation{
-		id: "list-api-keys", method: http.MethodGet, path: "/v1/api-keys", tag: tagStandard, large: true,
+		id: "list-api-keys", portal: portalClosed, method: http.MethodGet, path: "/v1/api-keys", tag: tagStandard, large: true,
 		summary: "List API keys", description: "Newest first, including revoked keys. Platform keys are among those of the tenant default, for platform keys to see.",
 	}, a.listKeys)
 	register(a, operation{
-		id: "revoke-api-key", method: http.MethodDelete, path: "/v1/api-keys/{id}", tag: tagStandard, status: http.StatusNoContent,
+		id: "revoke-api-key", portal: portalClosed, method: http.MethodDelete, path: "/v1/api-keys/{id}", tag: tagStandard, status: http.StatusNoContent,
 		summary: "Revoke an API key", description: "The key is refused from now on, by every process. Only a platform key can revoke a platform key, and only the operator's key itself the operator's key.", errors: []int{http.StatusNotFound},
 	}, a.revokeKey)
 	a.registerTopicTokens()
+	a.registerPortalSessions()
 }
 
 func (a *API) createKey(ctx context.Context, in *createKeyInput) (*createKeyOutput, error) {

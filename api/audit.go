@@ -30,14 +30,14 @@ type AuditEntry struct {
 
 // AuditActor is a client that has made a change.
 type AuditActor struct {
-	Type string `json:"type" doc:"What kind of client: api_key, cli (a command on the server) or anonymous (--auth=none). There may be more kinds later." example:"api_key"`
-	ID   string `json:"id" doc:"The API key's id, or the operating system's user." example:"key_01kab1s6rzfkqbzry2kztmfpx1"`
-	Name string `json:"name" doc:"The API key's name at the time, or the operating system's user." example:"Backend"`
+	Type string `json:"type" doc:"What kind of client: api_key, portal_session, cli (a command on the server) or anonymous (--auth=none). There may be more kinds later." example:"api_key"`
+	ID   string `json:"id" doc:"The id of the API key or portal session, or the operating system's user." example:"key_01kab1s6rzfkqbzry2kztmfpx1"`
+	Name string `json:"name" doc:"The name of the API key or portal session at the time, or the operating system's user." example:"Backend"`
 }
 
 // AuditTarget is a thing that was changed.
 type AuditTarget struct {
-	Type string `json:"type" doc:"What kind of thing, such as webhook, api_key, event_type, delivery, replay or tenant." example:"webhook"`
+	Type string `json:"type" doc:"What kind of thing, such as webhook, api_key, portal_session, event_type, delivery, replay or tenant." example:"webhook"`
 	ID   string `json:"id,omitempty" doc:"Its id, or the name of an event type. Absent for what has none." example:"hook_01kab1s6rzfkqbzry2kztmfpx1"`
 	Name string `json:"name,omitempty" doc:"Its name or description at the time." example:"Billing system"`
 }
@@ -73,7 +73,7 @@ func auditBytes(e *hook.AuditEntry) int {
 
 type listAuditLogInput struct {
 	Paging
-	Actor  string    `query:"actor" maxLength:"256" doc:"Only changes by this actor: an API key's id, or an operating system's user."`
+	Actor  string    `query:"actor" maxLength:"256" doc:"Only changes by this actor: the id of an API key or portal session, or an operating system's user."`
 	Action string    `query:"action" maxLength:"128" doc:"Only this action, or those that a pattern like webhook.* matches."`
 	Target string    `query:"target" maxLength:"256" doc:"Only changes of the thing with this id, or of the event type with this name."`
 	Since  time.Time `query:"since" doc:"Only changes from this time on."`
@@ -91,7 +91,7 @@ type listAuditLogOutput struct {
 
 func (a *API) registerAudit() {
 	register(a, operation{
-		id: "list-audit-log", method: http.MethodGet, path: "/v1/audit-log", tag: tagStandard, large: true, allTenants: true,
+		id: "list-audit-log", portal: portalClosed, method: http.MethodGet, path: "/v1/audit-log", tag: tagStandard, large: true, allTenants: true,
 		summary: "List the audit log",
 		description: "Every change that was made through the API or by a command on the server, newest first: with its actor, its " +
 			"target, and the changed members before and after. Secrets and the values of custom headers are never shown. Publishing is " +

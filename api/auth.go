@@ -29,6 +29,9 @@ type caller struct {
 	named string
 	// all reports whether the request is for all tenants (K4). It then acts for none.
 	all bool
+	// host is the host that the request was sent to, and secure reports whether it came over TLS.
+	host   string
+	secure bool
 	// admitted reports whether the request's event has been counted at the tenant's rate (K7).
 	admitted bool
 }
@@ -48,7 +51,7 @@ func principal(ctx context.Context) hook.APIKey { return callerOf(ctx).Key }
 // value, which owns nothing, for a list over all tenants.
 func tenant(ctx context.Context) hook.TenantID { return callerOf(ctx).Key.TenantID }
 
-// authorize returns a middleware that refuses requests without an API key that may call the operation.
+// authorize returns a middleware that refuses requests without an API key, or portal session, that may call the operation.
 func (a *API) authorize(op *operation) func(huma.Context, func(huma.Context)) {
 	source := keySource{anywhere: op.keyAnywhere, cache: op.cachedKey, tokens: op.tokens}
 	return func(ctx huma.Context, next func(huma.Context)) {
@@ -56,6 +59,7 @@ func (a *API) authorize(op *operation) func(huma.Context, func(huma.Context)) {
 		c, err := a.authenticate(ctx, source, named)
 		if err == nil {
 			wrong := cmp.Or(malformed, c.actFor(op.allTenants))
+			c.host, c.secure = ctx.Host(), ctx.TLS() != nil
 			if r := refusalOf(ctx.Context()); r != nil {
 				r.key = c.Key
 			}
@@ -63,6 +67,8 @@ func (a *API) authorize(op *operation) func(huma.Context, func(huma.Context)) {
 		}
 		switch {
 		case err != nil:
+		case c.Key.Session != nil:
+			err = portalAllows(c.Key.Session, op)
 		case !c.Key.Allows(op.scopes...):
 			err = &hook.Error{Kind: hook.KindForbidden, Message: "the API key lacks the scope " + oneOf(op.scopes)}
 		case op.platform && !c.Key.Platform():
@@ -103,7 +109,7 @@ func (a *API) authenticate(ctx huma.Context, source keySource, named string) (ca
 		find = anyKey
 	}
 	text, err := find(ctx)
-	if a.Config.NoAuth {
+	if a.Config.NoAuth && !hook.IsPortalToken(text) {
 		r, _ := humago.Unwrap(ctx)
 		if err := checkLocal(r); err != nil {
 			return caller{}, err
@@ -114,6 +120,9 @@ func (a *API) authenticate(ctx huma.Context, source keySource, named string) (ca
 	}
 	if err != nil {
 		return caller{}, err
+	}
+	if hook.IsPortalToken(text) {
+		return a.authenticateSession(ctx.Context(), text, named)
 	}
 	if source.tokens && hook.IsTopicToken(text) {
 		return a.lookUpKey(ctx.Context(), named, func(ctx context.Context) (hook.Authentication, error) {
@@ -197,7 +206,7 @@ const (
 
 func securitySchemes() map[string]*huma.SecurityScheme {
 	return map[string]*huma.SecurityScheme{
-		bearer:   {Type: "http", Scheme: "bearer", Description: "The API key, gk_…, without the word Bearer. Its scopes are admin, webhooks, publish, read and subscribe; admin includes the others. platform is beside them: a platform key acts for the tenant that the header Grapnel-Tenant names."},
+		bearer:   {Type: "http", Scheme: "bearer", Description: "The API key, gk_…, or the token of a portal session, gps_…, without the word Bearer. Its scopes are admin, webhooks, publish, read and subscribe; admin includes the others. platform is beside them: a platform key acts for the tenant that the header Grapnel-Tenant names."},
 		rawKey:   {Type: "apiKey", In: "header", Name: "Authorization", Description: "The API key, or a topic token, without a scheme, on the topics' paths."},
 		tokenKey: {Type: "apiKey", In: "query", Name: "token", Description: "The API key, or better a topic token, in the URL, on the topics' paths, for clients that can't set headers. URLs get into logs and histories."},
 	}

@@ -53,7 +53,7 @@ type publishEventsOutput struct {
 
 func (a *API) registerBatch() {
 	register(a, operation{
-		id: "publish-events", method: http.MethodPost, path: "/v1/events/batch", tag: tagStandard, status: http.StatusAccepted,
+		id: "publish-events", portal: portalClosed, method: http.MethodPost, path: "/v1/events/batch", tag: tagStandard, status: http.StatusAccepted,
 		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish up to 1,000 events", maxBody: batchRequestLimit, raw: true, publishes: true,
 		description: "Each event is handled as if it were published alone: a refused event does not affect the others. results has the " +
 			"result of each event, in the request's order. To be able to repeat a request whose answer was lost, give the " +

@@ -15,10 +15,10 @@ type CommendaDelivery struct {
 	Delivery
 }
 
-func (a *API) viewCommendaDelivery(d *hook.Delivery) CommendaDelivery {
+func (a *API) viewCommendaDelivery(ctx context.Context, d *hook.Delivery) CommendaDelivery {
 	return CommendaDelivery{
 		ID: d.ID.UUID(), EventID: d.EventID.UUID(), WebhookID: d.WebhookID.UUID(),
-		Delivery: a.viewDelivery(d),
+		Delivery: a.viewDelivery(ctx, d),
 	}
 }
 
@@ -40,7 +40,7 @@ type listCommendaDeliveriesOutput struct {
 
 func (a *API) registerCommendaDeliveries() {
 	register(a, operation{
-		id: "list-commenda-deliveries", method: http.MethodGet, path: "/webhooks/{id}/deliveries", tag: tagCommenda, large: true,
+		id: "list-commenda-deliveries", portal: portalClosed, method: http.MethodGet, path: "/webhooks/{id}/deliveries", tag: tagCommenda, large: true,
 		scopes: []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}, errors: []int{http.StatusNotFound},
 		summary: "List a Commenda webhook's deliveries", description: "Newest first, including triggered ones: the log of /v1/webhooks/{id}/deliveries, also of a deleted webhook.",
 	}, a.listCommendaDeliveries)

@@ -47,7 +47,7 @@ type publishCommendaEventOutput struct {
 
 func (a *API) registerCommendaEvents() {
 	register(a, operation{
-		id: "publish-commenda-event", method: http.MethodPost, path: "/events", tag: tagCommenda, status: http.StatusAccepted,
+		id: "publish-commenda-event", portal: portalClosed, method: http.MethodPost, path: "/events", tag: tagCommenda, status: http.StatusAccepted,
 		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event to a topic", maxBody: rawRequestLimit, raw: true, publishes: true,
 		description: "202 means that the event is stored durably, with a delivery for every webhook that matches now, including standard ones of this type. Delivery begins at once; the answer does not wait for it.",
 		errors:      []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},

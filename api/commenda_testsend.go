@@ -25,7 +25,7 @@ type triggerCommendaWebhookOutput struct {
 
 func (a *API) registerCommendaTestSend() {
 	register(a, operation{
-		id: "trigger-commenda-webhook", method: http.MethodPost, path: "/webhooks/test/trigger/{id}", tag: tagCommenda,
+		id: "trigger-commenda-webhook", portal: portalClosed, method: http.MethodPost, path: "/webhooks/test/trigger/{id}", tag: tagCommenda,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Trigger a Commenda webhook", raw: true, maxBody: rawRequestLimit, sends: true,
 		description: "Sends one signed event object, once, also to a disabled webhook, and waits for the outcome. " +
 			byHandText + " The request has the header webhook-test: true. The body is optional.",
@@ -62,6 +62,6 @@ func (a *API) triggerCommendaWebhook(ctx context.Context, in *testInput) (*trigg
 	}
 	return &triggerCommendaWebhookOutput{Body: commendaWebhookTriggered{
 		Message: "Successfully triggered webhook.",
-		Data:    CommendaDeliveryDetail{a.viewCommendaDelivery(&d), detail.Body.AttemptLog},
+		Data:    CommendaDeliveryDetail{a.viewCommendaDelivery(ctx, &d), detail.Body.AttemptLog},
 	}}, nil
 }

@@ -126,28 +126,28 @@ type updateCommendaWebhookOutput struct {
 func (a *API) registerCommenda() {
 	manage, read := []hook.Scope{hook.ScopeWebhooks}, []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	register(a, operation{
-		id: "create-commenda-webhook", method: http.MethodPost, path: "/webhooks", tag: tagCommenda, scopes: manage,
+		id: "create-commenda-webhook", portal: portalClosed, method: http.MethodPost, path: "/webhooks", tag: tagCommenda, scopes: manage,
 		summary: "Register a Commenda webhook", description: "Subscribes a URL to topics. Only this answer shows the key. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.",
 		raw: true, errors: []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body: a.jsonBody(createCommendaWebhookRequest{}, "CreateCommendaWebhookRequest", true),
 	}, a.createCommendaWebhook)
 	register(a, operation{
-		id: "list-commenda-webhooks", method: http.MethodGet, path: "/webhooks", tag: tagCommenda, scopes: read, large: true,
+		id: "list-commenda-webhooks", portal: portalClosed, method: http.MethodGet, path: "/webhooks", tag: tagCommenda, scopes: read, large: true,
 		summary: "List Commenda webhooks", description: "All keys of the account, newest first, without their texts. A list over 4 MiB is split; next_cursor leads to the rest.",
 	}, a.listCommendaWebhooks)
 	register(a, operation{
-		id: "get-commenda-webhook", method: http.MethodGet, path: "/webhooks/{id}", tag: tagCommenda, scopes: read,
+		id: "get-commenda-webhook", portal: portalClosed, method: http.MethodGet, path: "/webhooks/{id}", tag: tagCommenda, scopes: read,
 		summary: "Get a Commenda webhook", description: "Without its key.", errors: []int{http.StatusNotFound},
 	}, a.getCommendaWebhook)
 	register(a, operation{
-		id: "update-commenda-webhook", method: http.MethodPost, path: "/webhooks/{id}", tag: tagCommenda, scopes: manage,
+		id: "update-commenda-webhook", portal: portalClosed, method: http.MethodPost, path: "/webhooks/{id}", tag: tagCommenda, scopes: manage,
 		summary: "Update a Commenda webhook", raw: true, repeatable: true,
 		description: "Changes the given members and keeps the others. Retries use the new url and key. DISABLED cancels the pending deliveries.",
 		errors:      []int{http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		body:        a.jsonBody(updateCommendaWebhookRequest{}, "UpdateCommendaWebhookRequest", true),
 	}, a.updateCommendaWebhook)
 	register(a, operation{
-		id: "delete-commenda-webhook", method: http.MethodDelete, path: "/webhooks/{id}", tag: tagCommenda, status: http.StatusNoContent, scopes: manage,
+		id: "delete-commenda-webhook", portal: portalClosed, method: http.MethodDelete, path: "/webhooks/{id}", tag: tagCommenda, status: http.StatusNoContent, scopes: manage,
 		summary: "Delete a Commenda webhook", description: "Its pending deliveries end as canceled.", errors: []int{http.StatusNotFound},
 	}, a.deleteCommendaWebhook)
 	a.registerCommendaTestSend()

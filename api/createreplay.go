@@ -64,7 +64,7 @@ type EstimatedWebhook struct {
 
 func (a *API) registerCreateReplay() {
 	register(a, operation{
-		id: "create-replay", method: http.MethodPost, path: "/v1/replays", tag: tagStandard, scopes: []hook.Scope{hook.ScopeWebhooks},
+		id: "create-replay", portal: portalRetry, method: http.MethodPost, path: "/v1/replays", tag: tagStandard, scopes: []hook.Scope{hook.ScopeWebhooks},
 		status: http.StatusAccepted, summary: "Send events of the past to several webhooks", errors: []int{http.StatusConflict}, maxBody: maxReplayRequest,
 		description: "Begins a replay over the given webhooks, or all: each event gets a new delivery with all attempts for each webhook, oldest event " +
 			"first. With status failed, status_class or error_class it sends what the list of deliveries shows for the same filters, each event once " +
@@ -91,7 +91,7 @@ func (a *API) createReplay(ctx context.Context, in *createReplayInput) (*replayW
 		return nil, err
 	}
 	a.Dispatcher.Replay(r.ID)
-	view := a.viewReplay(&r)
+	view := a.viewReplay(ctx, &r)
 	view.Webhooks, view.WebhooksOmitted = viewReplayed(left, len(left) > shownWebhooks)
 	return &replayWebhookOutput{Status: http.StatusAccepted, Body: view}, nil
 }

@@ -75,6 +75,9 @@ func (a *API) createWebhook(ctx context.Context, in *createWebhookInput) (*creat
 	if err != nil {
 		return nil, err
 	}
+	if !seesSecrets(ctx) { // also of an answer that was kept for the idempotency key of another caller
+		answer.Secret = hook.Secret(answer.Secret).String()
+	}
 	return &createWebhookOutput{Body: answer}, nil
 }
 

@@ -59,7 +59,7 @@ type Waiting struct {
 	NextProbeAt *time.Time `json:"next_probe_at,omitempty" doc:"When an unavailable endpoint is probed next, with the delivery that has waited longest; absent if unknown. A test or a retry by hand probes at once." example:"2026-01-15T12:31:34.25Z"`
 }
 
-func (a *API) viewDelivery(d *hook.Delivery) Delivery {
+func (a *API) viewDelivery(ctx context.Context, d *hook.Delivery) Delivery {
 	v := Delivery{
 		ID: d.ID.String(), EventID: d.EventID.String(), WebhookID: d.WebhookID.String(), EventType: d.EventType,
 		Test: d.Test, Status: string(d.State), StatusCode: d.StatusCode, Attempts: d.Attempts, Error: d.Error,
@@ -88,7 +88,7 @@ func (a *API) viewDelivery(d *hook.Delivery) Delivery {
 	}
 	if d.Deferred {
 		v.WorkflowID = contract.DrainID(d.WebhookID)
-		v.WorkflowURL = a.workflowURL(v.WorkflowID)
+		v.WorkflowURL = a.workflowURL(ctx, v.WorkflowID)
 	}
 	return v
 }
@@ -159,16 +159,16 @@ const byHandText = "429 if the webhook is at its rate_limit or its limit of requ
 func (a *API) registerDeliveries() {
 	read := []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	register(a, operation{
-		id: "list-deliveries", method: http.MethodGet, path: "/v1/webhooks/{id}/deliveries", tag: tagStandard, scopes: read, large: true,
+		id: "list-deliveries", portal: portalView, method: http.MethodGet, path: "/v1/webhooks/{id}/deliveries", tag: tagStandard, scopes: read, large: true,
 		summary: "List a webhook's deliveries", description: "Newest first, including test deliveries. The log of a deleted webhook can be read as long as deliveries are kept.", errors: []int{http.StatusNotFound},
 	}, a.listDeliveries)
 	register(a, operation{
-		id: "get-delivery", method: http.MethodGet, path: "/v1/deliveries/{id}", tag: tagStandard, scopes: read, large: true,
+		id: "get-delivery", portal: portalView, method: http.MethodGet, path: "/v1/deliveries/{id}", tag: tagStandard, scopes: read, large: true,
 		summary: "Get a delivery", description: "The delivery with every attempt: the request, the answer and the times.",
 		errors: []int{http.StatusNotFound},
 	}, a.getDelivery)
 	register(a, operation{
-		id: "retry-delivery", method: http.MethodPost, path: "/v1/deliveries/{id}/retry", tag: tagStandard, large: true,
+		id: "retry-delivery", portal: portalRetry, method: http.MethodPost, path: "/v1/deliveries/{id}/retry", tag: tagStandard, large: true,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Send a delivery now", sends: true,
 		description: "Makes one attempt, whatever the delivery's status, and waits for its outcome. Scheduled attempts stay as they " +
 			"are, unless this one succeeds. An answer closes an open breaker. " + byHandText,
@@ -203,7 +203,7 @@ func (a *API) listLog(ctx context.Context, w *hook.Logged, q *DeliveryQuery) (*l
 
 // deliveryPage returns a page of a webhook's log, in a surface's view, and the cursor of the next page. All surfaces
 // use it.
-func deliveryPage[V any](ctx context.Context, a *API, w *hook.Logged, q *DeliveryQuery, view func(*hook.Delivery) V) (views []V, next *string, err error) {
+func deliveryPage[V any](ctx context.Context, a *API, w *hook.Logged, q *DeliveryQuery, view func(context.Context, *hook.Delivery) V) (views []V, next *string, err error) {
 	if err := checkReadableLog(ctx, w); err != nil {
 		return nil, nil, err
 	}
@@ -224,7 +224,8 @@ func deliveryPage[V any](ctx context.Context, a *API, w *hook.Logged, q *Deliver
 		return nil, nil, err
 	}
 	bytes := func(*hook.Delivery) int { return entryBytes }
-	views, next = pages[hook.Delivery, V]{kind: listDeliveries, bytes: bytes, view: view}.answerUpTo(ctx, found, last)
+	shown := func(d *hook.Delivery) V { return view(ctx, d) }
+	views, next = pages[hook.Delivery, V]{kind: listDeliveries, bytes: bytes, view: shown}.answerUpTo(ctx, found, last)
 	return views, next, nil
 }
 
@@ -315,7 +316,7 @@ func (a *API) deliveryDetail(ctx context.Context, d hook.Delivery) (*deliveryOut
 	if err != nil {
 		return nil, err
 	}
-	out := &deliveryOutput{Body: DeliveryDetail{Delivery: a.viewDelivery(&d), AttemptLog: []Attempt{}}}
+	out := &deliveryOutput{Body: DeliveryDetail{Delivery: a.viewDelivery(ctx, &d), AttemptLog: []Attempt{}}}
 	answered(ctx, attemptsBytes(attempts))
 	if len(attempts) > 0 {
 		out.Body.Omitted = attempts[0].Number - 1

@@ -36,7 +36,7 @@ type searchDeliveriesOutput struct {
 
 func (a *API) registerDeliverySearch() {
 	register(a, operation{
-		id: "search-deliveries", method: http.MethodGet, path: "/v1/deliveries", tag: tagStandard, large: true, allTenants: true,
+		id: "search-deliveries", portal: portalView, method: http.MethodGet, path: "/v1/deliveries", tag: tagStandard, large: true, allTenants: true,
 		scopes: []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}, summary: "List the deliveries of all webhooks",
 		description: "Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are " +
 			"combined by and. Filters that contradict each other are refused with 422. With Grapnel-Tenant: *, those of all tenants.",
@@ -59,7 +59,7 @@ func (a *API) searchDeliveries(ctx context.Context, in *searchDeliveriesInput) (
 	}
 	bytes := func(*hook.Delivery) int { return entryBytes }
 	views, next := pages[hook.Delivery, Delivery]{kind: listAllDeliveries, bytes: bytes, view: func(d *hook.Delivery) Delivery {
-		v := a.viewDelivery(d)
+		v := a.viewDelivery(ctx, d)
 		v.TenantID = shownTenant(ctx, d.TenantID)
 		return v
 	}}.answerUpTo(ctx, found, last)

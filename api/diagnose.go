@@ -78,7 +78,7 @@ const mostHeadersDiagnosed = 200
 
 func (a *API) registerDiagnose() {
 	register(a, operation{
-		id: "diagnose-delivery", method: http.MethodPost, path: "/v1/deliveries/{id}/diagnose", tag: tagStandard, large: true, repeatable: true,
+		id: "diagnose-delivery", portal: portalView, method: http.MethodPost, path: "/v1/deliveries/{id}/diagnose", tag: tagStandard, large: true, repeatable: true,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Find out why a signature does not verify",
 		description: "Compares what a receiver got with what was sent, and says whether it verifies or what is wrong: the secret of " +
 			"another webhook or one that was rotated out, a body that was parsed and written again, a header that a proxy has " +

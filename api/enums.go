@@ -21,6 +21,7 @@ func enums() []enum {
 		{"ErrorClass", "AttemptError", "class"},
 		{"NotDeliveredReason", "NotDelivered", "reason"},
 		{"LeftOutReason", "ReplayedWebhook", "left_out"},
+		{"PortalCapability", "PortalSession", "capabilities"},
 		{"ReplayState", "Replay", "state"},
 		{"ReplayStatus", "Replay", "status"},
 		{"Scope", "APIKey", "scopes"},

@@ -24,7 +24,7 @@ type problem struct {
 	Type   string          `json:"type" doc:"A URI that names the kind of problem." example:"about:blank"`
 	Title  string          `json:"title" doc:"The HTTP status in words." example:"Unprocessable Entity"`
 	Status int             `json:"status" doc:"The HTTP status." example:"422"`
-	Code   string          `json:"code" doc:"The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), EVENT_TYPE_SHARED (409: all accounts share the event type), UNAUTHENTICATED, PERMISSION_DENIED, TENANT_SUSPENDED (403: nothing is published or sent for the account until it is active again), PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL." example:"INVALID_ARGUMENT"`
+	Code   string          `json:"code" doc:"The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), EVENT_TYPE_SHARED (409: all accounts share the event type), UNAUTHENTICATED, SESSION_ENDED (401: the portal session has expired or was revoked), PERMISSION_DENIED, TENANT_SUSPENDED (403: nothing is published or sent for the account until it is active again), PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL." example:"INVALID_ARGUMENT"`
 	Detail string          `json:"detail,omitempty" doc:"What is wrong, in words." example:"validation failed"`
 	Errors []problemDetail `json:"errors,omitempty" doc:"Each wrong value and its location."`
 
@@ -68,6 +68,7 @@ var kindMappings = [...]kindMapping{ //nolint:gochecknoglobals // a table that n
 	{hook.KindPrecondition, http.StatusConflict, "FAILED_PRECONDITION"},
 	{hook.KindShared, http.StatusConflict, "EVENT_TYPE_SHARED"},
 	{hook.KindUnauthorized, http.StatusUnauthorized, "UNAUTHENTICATED"},
+	{hook.KindSessionEnded, http.StatusUnauthorized, "SESSION_ENDED"},
 	{hook.KindForbidden, http.StatusForbidden, "PERMISSION_DENIED"},
 	{hook.KindSuspended, http.StatusForbidden, "TENANT_SUSPENDED"},
 	{hook.KindTooLarge, http.StatusRequestEntityTooLarge, "PAYLOAD_TOO_LARGE"},

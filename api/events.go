@@ -35,21 +35,22 @@ type Event struct {
 	WorkflowURL string    `json:"workflow_url,omitempty" doc:"That workflow in the Temporal Web UI." example:"http://127.0.0.1:8233/namespaces/default/workflows/evt_01kab1s6rzfkqbzry2kztmfpx1"`
 }
 
-func (a *API) viewEvent(e *hook.Event) Event {
+func (a *API) viewEvent(ctx context.Context, e *hook.Event) Event {
 	v := Event{
 		ID: e.ID.String(), Type: e.Type, CreatedAt: seconds(e.CreatedAt), Data: e.Data,
 		Deliveries: e.Deliveries, Test: e.Test, WorkflowID: e.WorkflowID,
 		CacheName: e.Cache, Sequence: e.Sequence, References: e.References,
 	}
 	if e.WorkflowID != "" {
-		v.WorkflowURL = a.workflowURL(e.WorkflowID)
+		v.WorkflowURL = a.workflowURL(ctx, e.WorkflowID)
 	}
 	return v
 }
 
-// workflowURL returns the URL of a workflow in the Temporal Web UI; empty if the UI is not known.
-func (a *API) workflowURL(id string) string {
-	if a.Config.TemporalUI == "" {
+// workflowURL returns the URL of a workflow in the Temporal Web UI; empty if the UI is not known. It is empty for portal
+// sessions, too: the UI is the operator's, and its address is not for customers.
+func (a *API) workflowURL(ctx context.Context, id string) string {
+	if a.Config.TemporalUI == "" || sessionOf(ctx) != nil {
 		return ""
 	}
 	return a.Config.TemporalUI + "/workflows/" + url.PathEscape(id)
@@ -100,11 +101,11 @@ func (a *API) registerEvents() {
 	a.registerPublish()
 	a.registerBatch()
 	register(a, operation{
-		id: "list-events", method: http.MethodGet, path: "/v1/events", tag: tagStandard, scopes: read, large: true, allTenants: true,
+		id: "list-events", portal: portalView, method: http.MethodGet, path: "/v1/events", tag: tagStandard, scopes: read, large: true, allTenants: true,
 		summary: "List events", description: "Newest first, without test events. With Grapnel-Tenant: *, those of all tenants. A page has less than 4 MiB of data, whatever its limit.",
 	}, a.listEvents)
 	register(a, operation{
-		id: "get-event", method: http.MethodGet, path: "/v1/events/{id}", tag: tagStandard, scopes: read, large: true,
+		id: "get-event", portal: portalView, method: http.MethodGet, path: "/v1/events/{id}", tag: tagStandard, scopes: read, large: true,
 		summary: "Get an event", errors: []int{http.StatusNotFound},
 		description: "The event with its deliveries, its workflow, and the webhooks that it did not match.",
 	}, a.getEvent)
@@ -130,7 +131,7 @@ func (a *API) listEvents(ctx context.Context, in *listEventsInput) (*listEventsO
 		return nil, err
 	}
 	views, next := pages[hook.Event, Event]{kind: listEvents, bytes: eventBytes, view: func(e *hook.Event) Event {
-		v := a.viewEvent(e)
+		v := a.viewEvent(ctx, e)
 		v.TenantID = shownTenant(ctx, e.TenantID)
 		return v
 	}}.answerUpTo(ctx, events, last)
@@ -154,8 +155,8 @@ func (a *API) getEvent(ctx context.Context, in *IDPath) (*eventOutput, error) {
 		return nil, err
 	}
 	answered(ctx, eventBytes(&e)+(len(deliveries)+mostOthersShown)*entryBytes)
-	out := &eventOutput{Body: EventDetail{Event: a.viewEvent(&e)}}
-	out.Body.DeliveryLog = viewAll(deliveries, a.viewDelivery)
+	out := &eventOutput{Body: EventDetail{Event: a.viewEvent(ctx, &e)}}
+	out.Body.DeliveryLog = viewAll(deliveries, func(d *hook.Delivery) Delivery { return a.viewDelivery(ctx, d) })
 	out.Body.NotDeliveredTo = []NotDelivered{}
 	if e.Test {
 		return out, nil // a test is for one webhook only

@@ -103,7 +103,7 @@ const putEventTypeLimit = 256 << 10
 
 func (a *API) registerEventTypes() {
 	register(a, operation{
-		id: "list-event-types", method: http.MethodGet, path: "/v1/event-types", tag: tagStandard, large: true,
+		id: "list-event-types", portal: portalView, method: http.MethodGet, path: "/v1/event-types", tag: tagStandard, large: true,
 		scopes:  []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks, hook.ScopePublish},
 		summary: "List event types", description: "The event types to which webhooks can subscribe: nine built-in ones, those of operational events, then those " +
 			"that all accounts share and your own by name. An event type of your own stands in place of a shared one of the same name. This service publishes operational events (webhook.disabled, webhook.recovered, delivery.failed) to " +
@@ -111,7 +111,7 @@ func (a *API) registerEventTypes() {
 			"next_cursor leads to the rest.",
 	}, a.listEventTypes)
 	register(a, operation{
-		id: "put-event-type", method: http.MethodPut, path: "/v1/event-types/{name}", tag: tagStandard,
+		id: "put-event-type", portal: portalClosed, method: http.MethodPut, path: "/v1/event-types/{name}", tag: tagStandard,
 		summary: "Add or describe an event type",
 		description: "201 if the type is new, 200 if it existed. A missing description, group or deprecated keeps the old one; the schema is " +
 			"replaced, and a missing schema removes the old one. A platform key that names no account puts the type for all accounts: it " +
@@ -123,7 +123,7 @@ func (a *API) registerEventTypes() {
 		body: a.jsonBody(putEventTypeRequest{}, "PutEventTypeRequest", false),
 	}, a.putEventType)
 	register(a, operation{
-		id: "delete-event-type", method: http.MethodDelete, path: "/v1/event-types/{name}", tag: tagStandard, status: http.StatusNoContent,
+		id: "delete-event-type", portal: portalClosed, method: http.MethodDelete, path: "/v1/event-types/{name}", tag: tagStandard, status: http.StatusNoContent,
 		summary: "Delete an event type",
 		description: "Takes an event type out of the catalogue, unless a webhook subscribes to it by name (409); a pattern such as user.* is no " +
 			"obstacle. Events of the type stay. A platform key that names no account deletes a shared event type, to which then no account's " +

@@ -58,6 +58,7 @@ func alsoShown(operation string) []string {
 		"diagnose-delivery":       {"body"},
 		"put-event-type":          {"description"},
 		"create-replay":           {"since", "status"},
+		"create-portal-session":   {"tenant"},
 		"create-commenda-webhook": {"topics"},
 		"update-commenda-webhook": {"name"},
 	}[operation]

@@ -5,6 +5,7 @@ package api_test
 import (
 	"context"
 	"slices"
+	"time"
 
 	"grapnel/internal/hook"
 )
@@ -43,6 +44,14 @@ func (s *faulty) Authenticate(ctx context.Context, hash hook.KeyHash, named stri
 	return s.Store.Authenticate(ctx, hash, named)
 }
 
+func (s *faulty) AuthenticateSession(ctx context.Context, hash hook.KeyHash, named string) (hook.Authentication, error) {
+	if err := s.next("AuthenticateSession"); err != nil {
+		var r0 hook.Authentication
+		return r0, err
+	}
+	return s.Store.AuthenticateSession(ctx, hash, named)
+}
+
 func (s *faulty) BeginRetry(ctx context.Context, d hook.Delivery) (hook.AuditID, error) {
 	if err := s.next("BeginRetry"); err != nil {
 		var r0 hook.AuditID
@@ -73,6 +82,14 @@ func (s *faulty) CreateReplay(ctx context.Context, r hook.Replay) (hook.Replay, 
 		return r0, err
 	}
 	return s.Store.CreateReplay(ctx, r)
+}
+
+func (s *faulty) CreateSession(ctx context.Context, p hook.PortalSession, token hook.Secret, life time.Duration) (hook.PortalSession, error) {
+	if err := s.next("CreateSession"); err != nil {
+		var r0 hook.PortalSession
+		return r0, err
+	}
+	return s.Store.CreateSession(ctx, p, token, life)
 }
 
 func (s *faulty) CreateTenant(ctx context.Context, t hook.Tenant, text hook.Secret) (hook.Tenant, hook.APIKey, error) {
@@ -398,6 +415,30 @@ func (s *faulty) RevokeKey(ctx context.Context, tenant hook.TenantID, id hook.Ke
 		return err
 	}
 	return s.Store.RevokeKey(ctx, tenant, id, by)
+}
+
+func (s *faulty) RevokeSession(ctx context.Context, tenant hook.TenantID, id hook.PortalSessionID) error {
+	if err := s.next("RevokeSession"); err != nil {
+		return err
+	}
+	return s.Store.RevokeSession(ctx, tenant, id)
+}
+
+func (s *faulty) RevokeSessions(ctx context.Context, tenant hook.TenantID) (int, error) {
+	if err := s.next("RevokeSessions"); err != nil {
+		var r0 int
+		return r0, err
+	}
+	return s.Store.RevokeSessions(ctx, tenant)
+}
+
+func (s *faulty) Sessions(ctx context.Context, of hook.TenantFilter, p hook.Page) ([]hook.PortalSession, *[16]byte, error) {
+	if err := s.next("Sessions"); err != nil {
+		var r0 []hook.PortalSession
+		var r1 *[16]byte
+		return r0, r1, err
+	}
+	return s.Store.Sessions(ctx, of, p)
 }
 
 func (s *faulty) SigningKeys(ctx context.Context, tenant hook.TenantID) ([]hook.SigningKey, error) {

@@ -48,6 +48,7 @@ package api_test
 import (
 	"context"
 	"slices"
+	"time"
 
 	"grapnel/internal/hook"
 )

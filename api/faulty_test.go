@@ -67,7 +67,7 @@ func (s *faulty) next(method string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fails := s.method == method
-	if method != "Authenticate" && method != "TopicToken" {
+	if method != "Authenticate" && method != "AuthenticateSession" && method != "TopicToken" {
 		s.calls++
 		fails = fails || s.calls == s.at
 	}

@@ -64,7 +64,7 @@ func TestAnothersThingsLookLikeNothing(t *testing.T) {
 	ids := f.resources(t)
 	nothing := map[string]string{
 		"tenant": hook.TenantID{1}.String(), "webhook": hook.WebhookID{1}.String(), "event": hook.EventID{1}.String(), "delivery": hook.DeliveryID{1}.String(),
-		"key": hook.KeyID{1}.String(), "commenda": hook.WebhookID{1}.UUID(), "momento": "nothing", "type": "no.such",
+		"key": hook.KeyID{1}.String(), "session": hook.PortalSessionID{1}.String(), "commenda": hook.WebhookID{1}.UUID(), "momento": "nothing", "type": "no.such",
 	}
 	_, key := f.newTenant(t)
 	other := f.as(key)
@@ -143,6 +143,7 @@ func paged() map[string][2]string {
 		"list-webhooks":            {"/v1/webhooks", "webhooks"},
 		"list-events":              {"/v1/events", "events"},
 		"list-api-keys":            {"/v1/api-keys", "api_keys"},
+		"list-portal-sessions":     {"/v1/portal-sessions", "portal_sessions"},
 		"search-deliveries":        {"/v1/deliveries", "deliveries"},
 		"list-deliveries":          {"/v1/webhooks/{webhook}/deliveries", "deliveries"},
 		"list-commenda-deliveries": {"/webhooks/{commenda}/deliveries", ""},
@@ -181,6 +182,7 @@ func TestCursorsOfOthers(t *testing.T) {
 		f.newKey(t, hook.DefaultTenant(), hook.ScopeRead)
 		f.say(t, "own", "quiet", "text")
 		f.newMomentoWebhook(t)
+		f.newSession(t, hook.DefaultTenant(), hook.CapabilityView)
 		f.newCommendaWebhook(t, "B")
 		f.post(t, "/events", `{"topic":"A","data":1}`)
 		f.replay(t, f.newWebhook(t, "user.created"), `{"since":"2026-01-01T00:00:00Z","status":"all"}`)

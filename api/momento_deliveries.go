@@ -14,7 +14,7 @@ type listMomentoDeliveriesInput struct {
 
 func (a *API) registerMomentoDeliveries() {
 	register(a, operation{
-		id: "list-momento-deliveries", method: http.MethodGet, path: "/caches/{cacheName}/webhooks/{webhookName}/deliveries", tag: tagMomento, large: true,
+		id: "list-momento-deliveries", portal: portalClosed, method: http.MethodGet, path: "/caches/{cacheName}/webhooks/{webhookName}/deliveries", tag: tagMomento, large: true,
 		scopes: []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}, errors: []int{http.StatusNotFound},
 		summary: "List a topic webhook's deliveries", description: "Newest first, including test deliveries: the log of /v1/webhooks/{id}/deliveries. After the webhook was deleted, this is the log of the last webhook of that name.",
 	}, a.listMomentoDeliveries)

@@ -21,12 +21,12 @@ type momentoSecretOutput struct {
 func (a *API) registerMomentoSecrets() {
 	manage := []hook.Scope{hook.ScopeWebhooks}
 	register(a, operation{
-		id: "get-momento-webhook-secret", method: http.MethodGet, path: "/caches/{cacheName}/webhooks/{webhookName}/secret", tag: tagMomento,
+		id: "get-momento-webhook-secret", portal: portalClosed, method: http.MethodGet, path: "/caches/{cacheName}/webhooks/{webhookName}/secret", tag: tagMomento,
 		scopes: manage, errors: []int{http.StatusNotFound},
 		summary: "Get a topic webhook's secret", description: "The secret that signs now.",
 	}, a.getMomentoSecret)
 	register(a, operation{
-		id: "rotate-momento-webhook-secret", method: http.MethodPost, path: "/caches/{cacheName}/webhooks/{webhookName}/secret/rotate", tag: tagMomento,
+		id: "rotate-momento-webhook-secret", portal: portalClosed, method: http.MethodPost, path: "/caches/{cacheName}/webhooks/{webhookName}/secret/rotate", tag: tagMomento,
 		scopes: manage, errors: []int{http.StatusNotFound},
 		summary: "Rotate a topic webhook's secret", description: "The new secret signs every request from now on. A body is ignored.",
 	}, a.rotateMomentoSecret)

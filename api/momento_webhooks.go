@@ -63,17 +63,17 @@ type putMomentoWebhookOutput struct {
 func (a *API) registerMomento() {
 	manage, read := []hook.Scope{hook.ScopeWebhooks}, []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	register(a, operation{
-		id: "put-momento-webhook", method: http.MethodPut, path: "/caches/{cacheName}/webhooks/{webhookName}", tag: tagMomento, scopes: manage,
+		id: "put-momento-webhook", portal: portalClosed, method: http.MethodPut, path: "/caches/{cacheName}/webhooks/{webhookName}", tag: tagMomento, scopes: manage,
 		summary: "Put a topic webhook", raw: true, errors: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		description: "Subscribes a URL to a topic of the cache. If there is a webhook of that name, its topic and destination change and its secret stays. A webhook that was disabled because its endpoint failed becomes active again.",
 		body:        a.jsonBody(putMomentoWebhookRequest{}, "PutMomentoWebhookRequest", true),
 	}, a.putMomentoWebhook)
 	register(a, operation{
-		id: "list-momento-webhooks", method: http.MethodGet, path: "/caches/{cacheName}/webhooks", tag: tagMomento, scopes: read, large: true,
+		id: "list-momento-webhooks", portal: portalClosed, method: http.MethodGet, path: "/caches/{cacheName}/webhooks", tag: tagMomento, scopes: read, large: true,
 		summary: "List a cache's webhooks", description: "All webhooks, without their secrets. A list over 4 MiB is split; nextCursor leads to the rest.",
 	}, a.listMomentoWebhooks)
 	register(a, operation{
-		id: "delete-momento-webhook", method: http.MethodDelete, path: "/caches/{cacheName}/webhooks/{webhookName}", tag: tagMomento,
+		id: "delete-momento-webhook", portal: portalClosed, method: http.MethodDelete, path: "/caches/{cacheName}/webhooks/{webhookName}", tag: tagMomento,
 		status: http.StatusNoContent, scopes: manage, errors: []int{http.StatusNotFound},
 		summary: "Delete a topic webhook", description: "Nothing more is sent, and the secret is deleted. A new webhook of the same name gets another secret.",
 	}, a.deleteMomentoWebhook)

@@ -161,14 +161,14 @@ func TestSchemaNames(t *testing.T) {
 		"CommendaAPIVersion", "CommendaDelivery", "CommendaDeliveryDetail", "CommendaDeliveryList", "CommendaEvent",
 		"CommendaEventAccepted", "CommendaWebhook", "CommendaWebhookCreated", "CommendaWebhookFetched", "CommendaWebhookList",
 		"CommendaWebhookStatus", "CommendaWebhookTriggered", "CommendaWebhookUpdated", "CommendaWebhookWithKey",
-		"CommendaWebhooksFetched", "CreateAPIKeyRequest", "CreateCommendaWebhookRequest", "CreateReplayRequest", "CreateScope", "CreateTenantRequest", "CreateTopicTokenRequest",
-		"CreateWebhookRequest", "CreatedAPIKey", "CreatedTenant", "CreatedWebhook", "Delivery", "DeliveryDetail", "DeliveryList", "DeliveryPage",
+		"CommendaWebhooksFetched", "CreateAPIKeyRequest", "CreateCommendaWebhookRequest", "CreatePortalSessionRequest", "CreateReplayRequest", "CreateScope", "CreateTenantRequest", "CreateTopicTokenRequest",
+		"CreateWebhookRequest", "CreatedAPIKey", "CreatedPortalSession", "CreatedTenant", "CreatedWebhook", "Delivery", "DeliveryDetail", "DeliveryList", "DeliveryPage",
 		"DeliveryStatus", "DiagnoseRequest", "DiagnosedSignature", "Diagnosis", "DiagnosisCause", "DiagnosisFinding", "DiagnosisVerdict", "ErrorClass", "EstimatedWebhook", "Event", "EventDetail", "EventList", "EventType", "EventTypeList", "Explanation", "LeftOutReason", "MomentoDestination",
 		"MomentoSecret", "MomentoSecretString", "MomentoWebhook", "MomentoWebhookID", "MomentoWebhookList", "NotDelivered",
-		"NotDeliveredReason", "Problem", "ProblemDetail", "PublishCommendaEventRequest", "PublishEventRequest", "PublishEventsRequest",
+		"NotDeliveredReason", "PortalCapability", "PortalSession", "PortalSessionList", "PortalTheme", "Problem", "ProblemDetail", "PublishCommendaEventRequest", "PublishEventRequest", "PublishEventsRequest",
 		"PublishResult", "PublishedEvents", "PutEventTypeRequest", "PutMomentoWebhookDestination", "PutMomentoWebhookRequest", "PutTenantRequest",
 		"Replay", "ReplayEstimate", "ReplayList", "ReplayProgress", "ReplayState", "ReplayStatus", "ReplayWebhookRequest", "ReplayedWebhook",
-		"RotateSecretRequest", "Scope", "SignatureScheme", "SigningKey", "SigningKeySet", "Tenant", "TenantDeletion", "TenantLimits", "TenantLimitsRequest", "TenantList", "TenantUsage", "TenantUsagePeriod", "TestWebhookRequest",
+		"RevokedPortalSessions", "RotateSecretRequest", "Scope", "Session", "SessionTenant", "SignatureScheme", "SigningKey", "SigningKeySet", "Tenant", "TenantDeletion", "TenantLimits", "TenantLimitsRequest", "TenantList", "TenantUsage", "TenantUsagePeriod", "TestWebhookRequest",
 		"TopicDiscontinuity", "TopicItem", "TopicItemList", "TopicMessage", "TopicToken", "TopicValue", "TriggerCommendaWebhookRequest",
 		"UpdateCommendaWebhookRequest", "UpdateReplayRequest", "UpdateTenantRequest", "UpdateWebhookRequest", "Usage", "UsageCounts", "UsagePeriod", "WaitReason", "Waiting", "Warning", "Webhook", "WebhookList", "WebhookProfile",
 		"WebhookSecret", "WebhookStatus",
@@ -192,7 +192,7 @@ func TestSchemaNames(t *testing.T) {
 	}
 	// A schema that embeds another has all of its members.
 	for larger, smaller := range map[string]string{
-		"CreatedWebhook": "Webhook", "DeliveryDetail": "Delivery", "EventDetail": "Event", "CreatedAPIKey": "APIKey", "CreatedTenant": "Tenant",
+		"CreatedWebhook": "Webhook", "DeliveryDetail": "Delivery", "EventDetail": "Event", "CreatedAPIKey": "APIKey", "CreatedPortalSession": "PortalSession", "CreatedTenant": "Tenant",
 		"CommendaWebhookWithKey": "CommendaWebhook", "CommendaDelivery": "Delivery", "CommendaDeliveryDetail": "CommendaDelivery",
 	} {
 		for member := range schemas[smaller].Properties {

@@ -60,6 +60,11 @@ func calls() []call {
 		{"create-api-key", "POST", "/v1/api-keys", `{"name":"one","scopes":["read"]}`, 201, nil},
 		{"list-api-keys", "GET", "/v1/api-keys", "", 200, nil},
 		{"revoke-api-key", "DELETE", "/v1/api-keys/{key}", "", 204, nil},
+		{"create-portal-session", "POST", "/v1/portal-sessions", `{"tenant":"{acting}","capabilities":["view"]}`, 201, nil},
+		{"list-portal-sessions", "GET", "/v1/portal-sessions", "", 200, nil},
+		{"revoke-portal-session", "DELETE", "/v1/portal-sessions/{session}", "", 204, nil},
+		{"revoke-portal-sessions", "DELETE", "/v1/portal-sessions", "", 200, nil},
+		{"get-session", "GET", "/v1/session", "", 200, hook.Scopes()},
 		{"create-topic-token", "POST", "/v1/topic-tokens", `{"cache_name":"own","topics":["own"]}`, 201, append(read, hook.ScopeSubscribe)},
 		{"create-tenant", "POST", "/v1/tenants", `{"name":"acme"}`, 201, nil},
 		{"get-usage", "GET", "/v1/usage", "", 200, read},
@@ -125,7 +130,10 @@ func (f *fixture) resources(t *testing.T) map[string]string {
 	owner, err := f.store.FindTenant(t.Context(), cmp.Or(f.tenant, "default"))
 	require.NoError(t, err)
 	f.exec(t, `insert into event_types (tenant_id, name) values ($1, 'own.type') on conflict (tenant_id, name) do update set shared = false`, [16]byte(owner.ID))
+	acting := cmp.Or(f.tenant, "default")
 	return map[string]string{
+		"acting":  acting,
+		"session": f.post(t, "/v1/portal-sessions", fill(`{"tenant":"{acting}","capabilities":["view"]}`, map[string]string{"acting": acting})).object(t, http.StatusCreated)["id"].(string),
 		"type":    "own.type",
 		"tenant":  ownTenant().String(),
 		"replay":  replay.object(t, http.StatusAccepted)["id"].(string),
@@ -230,13 +238,13 @@ func TestUnknownIDs(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	ids := f.resources(t)
-	swapped := map[string]string{"tenant": ids["webhook"], "webhook": ids["event"], "event": ids["webhook"], "delivery": ids["webhook"], "key": ids["webhook"], "commenda": ids["webhook"], "momento": ids["webhook"], "type": ids["webhook"]}
+	swapped := map[string]string{"tenant": ids["webhook"], "webhook": ids["event"], "event": ids["webhook"], "delivery": ids["webhook"], "key": ids["webhook"], "session": ids["key"], "commenda": ids["webhook"], "momento": ids["webhook"], "type": ids["webhook"]}
 	nothing := map[string]string{
 		"tenant": hook.TenantID{1}.String(), "webhook": hook.WebhookID{1}.String(), "event": hook.EventID{1}.String(),
-		"delivery": hook.DeliveryID{1}.String(), "key": hook.KeyID{1}.String(), "commenda": hook.WebhookID{1}.UUID(), "momento": "nothing",
+		"delivery": hook.DeliveryID{1}.String(), "key": hook.KeyID{1}.String(), "session": hook.PortalSessionID{1}.String(), "commenda": hook.WebhookID{1}.UUID(), "momento": "nothing",
 		"type": "no.such",
 	}
-	garbage := map[string]string{"tenant": "ten_%00", "webhook": "hook_123", "event": "%00", "delivery": "..%2f..", "key": "key_", "commenda": "019a961c-9b1f-7cee-bfe3-c29ff547dbag", "momento": "..%2f..", "type": "..%2f.."}
+	garbage := map[string]string{"tenant": "ten_%00", "webhook": "hook_123", "event": "%00", "delivery": "..%2f..", "key": "key_", "session": "ps_%00", "commenda": "019a961c-9b1f-7cee-bfe3-c29ff547dbag", "momento": "..%2f..", "type": "..%2f.."}
 	for _, c := range calls() {
 		if c.path == c.with(ids) {
 			continue
@@ -281,7 +289,7 @@ func TestKeysThatDoNotLetIn(t *testing.T) {
 				if c.public() {
 					continue
 				}
-				a := f.do(t, c.method, c.with(map[string]string{"tenant": "x", "webhook": "x", "event": "x", "delivery": "x", "key": "x", "commenda": "x", "momento": "x", "type": "x"}), c.body,
+				a := f.do(t, c.method, c.with(map[string]string{"tenant": "x", "webhook": "x", "event": "x", "delivery": "x", "key": "x", "session": "x", "commenda": "x", "momento": "x", "type": "x"}), c.body,
 					map[string]string{"Authorization": authorization})
 				a.problem(t, http.StatusUnauthorized, "UNAUTHENTICATED")
 				require.Equal(t, "Bearer", a.header.Get("WWW-Authenticate"))

@@ -30,6 +30,7 @@ const (
 	listMomento    = 'm'
 	listAudit      = 'a'
 	listUsage      = 'u'
+	listSessions   = 'p'
 	// listAllDeliveries are those of all webhooks.
 	listAllDeliveries = 's'
 )

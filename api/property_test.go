@@ -249,7 +249,7 @@ func (g *generator) path(template string) string {
 func idKind(template string) string {
 	for prefix, kind := range map[string]string{
 		"/v1/webhooks/": "webhook", "/v1/events/": "event", "/v1/deliveries/": "delivery", "/v1/api-keys/": "key", "/webhooks/": "commenda",
-		"/v1/replays/": "replay",
+		"/v1/replays/": "replay", "/v1/portal-sessions/": "session",
 	} {
 		if strings.HasPrefix(template, prefix) {
 			return kind

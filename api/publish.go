@@ -46,7 +46,7 @@ const rawRequestLimit = 2 << 20
 
 func (a *API) registerPublish() {
 	register(a, operation{
-		id: "publish-event", method: http.MethodPost, path: "/v1/events", tag: tagStandard, status: http.StatusAccepted,
+		id: "publish-event", portal: portalClosed, method: http.MethodPost, path: "/v1/events", tag: tagStandard, status: http.StatusAccepted,
 		scopes: []hook.Scope{hook.ScopePublish}, summary: "Publish an event", maxBody: rawRequestLimit, raw: true, cachedKey: true, publishes: true,
 		description: "202 means that the event is stored durably, with a delivery for every webhook that matches now. Delivery begins at once; the answer does not wait for it.",
 		errors:      []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},

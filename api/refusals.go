@@ -98,7 +98,7 @@ func (a *API) logRefusals(operation string) func(huma.Context, func(huma.Context
 			slog.String("operation", operation), slog.Int("status_code", r.status), slog.Any("codes", r.codes), slog.Any("places", r.places),
 		}
 		if r.key.TenantID != (hook.TenantID{}) {
-			attrs = append(attrs, slog.String("tenant_id", r.key.TenantID.String()), slog.String("key_id", r.key.ID.String()))
+			attrs = append(attrs, slog.String("tenant_id", r.key.TenantID.String()), slog.String("key_id", r.key.Actor("").ID))
 		}
 		if r.events > 0 {
 			attrs = append(attrs, slog.Int("events", r.events))

@@ -27,6 +27,8 @@ type operation struct {
 	status int
 	// scopes lists the scopes of which a key needs one; admin always suffices.
 	scopes []hook.Scope
+	// portal is the capability with which a portal session may call the operation, or portalClosed. Every operation states it.
+	portal hook.Capability
 	// public operations need no key.
 	public bool
 	// platform restricts the operation to platform keys (K3).
@@ -95,6 +97,9 @@ func (a *API) measure(id string) func(huma.Context, func(huma.Context)) {
 
 // register adds an operation to the API: with its middlewares, and with its errors turned into problems.
 func register[I, O any](a *API, op operation, handler func(context.Context, *I) (*O, error)) {
+	if op.portal == "" {
+		panic(op.id + ": state which capability a portal session needs") // a mistake in the program
+	}
 	if op.maxBody == 0 {
 		op.maxBody = defaultMaxRequest
 	}
@@ -150,6 +155,7 @@ func register[I, O any](a *API, op operation, handler func(context.Context, *I) 
 		BodyReadTimeout:  bodyTime(op.maxBody),
 		RequestBody:      op.body,
 		SkipValidateBody: op.raw,
+		Extensions:       portalExtension(&op),
 	}, func(ctx context.Context, in *I) (*O, error) {
 		// A store that hangs must not hold requests, and their connections, for ever.
 		bounded, cancel := ctx, context.CancelFunc(func() {})

@@ -74,14 +74,14 @@ type ReplayEstimate struct {
 	WebhooksOmitted bool               `json:"webhooks_omitted,omitempty" doc:"Whether the replay has more webhooks than are shown." example:"false"`
 }
 
-func (a *API) viewReplay(r *hook.Replay) Replay {
+func (a *API) viewReplay(ctx context.Context, r *hook.Replay) Replay {
 	v := Replay{
 		ID: r.ID.String(), Status: string(r.Status), EventTypes: r.EventTypes,
 		WebhookIDs: texts(r.WebhookIDs), AllWebhooks: r.Many && r.WebhookIDs == nil, DeliveryIDs: texts(r.DeliveryIDs),
 		ErrorClass: string(r.Class), Reference: r.Reference,
 		Since: r.Since.UTC(), Until: r.Until.UTC(), Rate: r.Rate, State: string(r.State), Reason: r.Reason, Events: r.Created, Scanned: r.Looked,
 		LookedTo: r.Cursor.Time(), Created: r.Created, CreatedAt: seconds(r.CreatedAt), UpdatedAt: seconds(r.UpdatedAt),
-		WorkflowID: r.ID.String(), Workflow: a.workflowURL(r.ID.String()),
+		WorkflowID: r.ID.String(), Workflow: a.workflowURL(ctx, r.ID.String()),
 	}
 	if !r.Many {
 		v.WebhookID = r.WebhookID.String()
@@ -157,22 +157,22 @@ func (a *API) registerReplays() {
 	manage, read := []hook.Scope{hook.ScopeWebhooks}, []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	one := []int{http.StatusNotFound, http.StatusConflict}
 	register(a, operation{
-		id: "replay-webhook", method: http.MethodPost, path: "/v1/webhooks/{id}/replay", tag: tagStandard, scopes: manage,
+		id: "replay-webhook", portal: portalRetry, method: http.MethodPost, path: "/v1/webhooks/{id}/replay", tag: tagStandard, scopes: manage,
 		status: http.StatusAccepted, summary: "Send events of the past", errors: one,
 		description: "Begins a replay: each event gets a new delivery with all attempts, oldest event first. The replay continues across restarts. A webhook has one replay at a time. With dry_run it only counts, for some seconds and up to 100,000 events. Momento messages are never sent twice, so only missing ones can be replayed.",
 		bodies:      map[int]any{http.StatusOK: ReplayEstimate{}, http.StatusAccepted: Replay{}},
 	}, a.replayWebhook)
 	a.registerCreateReplay()
 	register(a, operation{
-		id: "list-replays", method: http.MethodGet, path: "/v1/replays", tag: tagStandard, scopes: read, large: true, allTenants: true,
+		id: "list-replays", portal: portalView, method: http.MethodGet, path: "/v1/replays", tag: tagStandard, scopes: read, large: true, allTenants: true,
 		summary: "List replays", description: "Newest first. Replays that have ended are kept as long as events. With Grapnel-Tenant: *, those of all tenants.",
 	}, a.listReplays)
 	register(a, operation{
-		id: "get-replay", method: http.MethodGet, path: "/v1/replays/{id}", tag: tagStandard, scopes: read,
+		id: "get-replay", portal: portalView, method: http.MethodGet, path: "/v1/replays/{id}", tag: tagStandard, scopes: read,
 		summary: "Get a replay", description: "The replay with the results of its deliveries so far.", errors: []int{http.StatusNotFound},
 	}, a.getReplay)
 	register(a, operation{
-		id: "update-replay", method: http.MethodPatch, path: "/v1/replays/{id}", tag: tagStandard, scopes: manage,
+		id: "update-replay", portal: portalRetry, method: http.MethodPatch, path: "/v1/replays/{id}", tag: tagStandard, scopes: manage,
 		summary: "Change a replay's rate", description: "In force within seconds.", errors: one,
 	}, a.updateReplay)
 	for verb, does := range map[string]struct {
@@ -184,7 +184,7 @@ func (a *API) registerReplays() {
 		"cancel": {hook.ReplayCanceled, "Cancel a replay", "The replay makes no more deliveries, and its deliveries with an attempt to come end as canceled."},
 	} {
 		register(a, operation{
-			id: verb + "-replay", method: http.MethodPost, path: "/v1/replays/{id}/" + verb, tag: tagStandard, scopes: manage,
+			id: verb + "-replay", portal: portalRetry, method: http.MethodPost, path: "/v1/replays/{id}/" + verb, tag: tagStandard, scopes: manage,
 			summary: does.summary, description: does.description, errors: one, repeatable: true,
 		}, func(ctx context.Context, in *replayInput) (*replayOutput, error) {
 			return a.changeReplay(ctx, in.ID, func(r *hook.Replay) error {
@@ -214,7 +214,7 @@ func (a *API) replayWebhook(ctx context.Context, in *replayWebhookInput) (*repla
 		return nil, err
 	}
 	a.Dispatcher.Replay(r.ID)
-	return &replayWebhookOutput{Status: http.StatusAccepted, Body: a.viewReplay(&r)}, nil
+	return &replayWebhookOutput{Status: http.StatusAccepted, Body: a.viewReplay(ctx, &r)}, nil
 }
 
 // estimate counts the events of a replay for at most estimateFor. If the time is up, the count so far is the result.
@@ -329,7 +329,7 @@ func (a *API) replayPages(ctx context.Context) pages[hook.Replay, Replay] {
 	return pages[hook.Replay, Replay]{
 		kind: listReplays, id: func(r *hook.Replay) [16]byte { return r.ID }, bytes: replayBytes,
 		view: func(r *hook.Replay) Replay {
-			v := a.viewReplay(r)
+			v := a.viewReplay(ctx, r)
 			v.TenantID = shownTenant(ctx, r.TenantID)
 			return v
 		},
@@ -353,7 +353,7 @@ func (a *API) replayDetail(ctx context.Context, r *hook.Replay) (*replayOutput, 
 	if err != nil {
 		return nil, err
 	}
-	out := &replayOutput{Body: a.viewReplay(r)}
+	out := &replayOutput{Body: a.viewReplay(ctx, r)}
 	out.Body.Progress = &ReplayProgress{Succeeded: p.Succeeded, Failed: p.Failed, Canceled: p.Canceled, Outstanding: p.Outstanding}
 	if r.Many {
 		webhooks, more, err := a.Store.ReplayWebhooks(ctx, r, shownWebhooks)

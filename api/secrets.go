@@ -35,12 +35,12 @@ type rotateSecretInput struct {
 func (a *API) registerSecrets() {
 	manage := []hook.Scope{hook.ScopeWebhooks}
 	register(a, operation{
-		id: "get-webhook-secret", method: http.MethodGet, path: "/v1/webhooks/{id}/secret", tag: tagStandard, scopes: manage,
+		id: "get-webhook-secret", portal: portalSecrets, method: http.MethodGet, path: "/v1/webhooks/{id}/secret", tag: tagStandard, scopes: manage,
 		summary: "Get a webhook's secret", errors: []int{http.StatusNotFound, http.StatusConflict},
 		description: "The secret that signs now. The secret of a Commenda webhook is not shown again.",
 	}, a.getSecret)
 	register(a, operation{
-		id: "rotate-webhook-secret", method: http.MethodPost, path: "/v1/webhooks/{id}/secret/rotate", tag: tagStandard, scopes: manage,
+		id: "rotate-webhook-secret", portal: portalSecrets, method: http.MethodPost, path: "/v1/webhooks/{id}/secret/rotate", tag: tagStandard, scopes: manage,
 		summary: "Rotate a webhook's secret", errors: []int{http.StatusNotFound, http.StatusConflict},
 		description: "The new secret signs every request from now on, including retries. During the overlap webhook-signature carries a signature by the old secret as well, so that receivers can change over. X-Webhook-Signature and the headers of the other profiles have room for one signature: by the new secret at once, or with single_value old when the overlap ends. A rotation during an overlap ends no earlier overlap: each secret signs until its own time. More than 4 old secrets at once are refused with 409.",
 	}, a.rotateSecret)

@@ -48,7 +48,7 @@ const (
 
 func (a *API) registerSigningKeys() {
 	register(a, operation{
-		id: "get-signing-keys", method: http.MethodGet, path: signingKeysPath, tag: tagStandard, public: true,
+		id: "get-signing-keys", portal: portalView, method: http.MethodGet, path: signingKeysPath, tag: tagStandard, public: true,
 		summary:     "Get the public keys that verify v1a signatures",
 		description: "A JWK set of the Ed25519 keys that sign the requests of webhooks with the signature scheme v1a. It needs no API key. Each tenant has its own keys, so that no tenant can pass its events off as another's: trust only the keys of the tenant whose events you receive. A replaced key is listed as long as it signs.",
 	}, a.getSigningKeys)

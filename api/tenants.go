@@ -202,34 +202,34 @@ type listTenantsOutput struct {
 func (a *API) registerTenants() {
 	read := []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	register(a, operation{
-		id: "create-tenant", method: http.MethodPost, path: "/v1/tenants", tag: tagStandard, status: http.StatusCreated, platform: true,
+		id: "create-tenant", portal: portalClosed, method: http.MethodPost, path: "/v1/tenants", tag: tagStandard, status: http.StatusCreated, platform: true,
 		summary: "Create a tenant", errors: []int{http.StatusConflict},
 		description: "Creates an account with an admin key, which only this answer shows. For platform keys.",
 	}, a.createTenant)
 	register(a, operation{
-		id: "put-tenant", method: http.MethodPut, path: "/v1/tenants/{tenant}", tag: tagStandard, platform: true, created: true,
+		id: "put-tenant", portal: portalClosed, method: http.MethodPut, path: "/v1/tenants/{tenant}", tag: tagStandard, platform: true, created: true,
 		summary: "Create or update a tenant", errors: []int{http.StatusConflict},
 		description: "Makes sure that there is an account with your own id of it, so that a backend can call it before every use: 201 if the " +
 			"account is new, 200 if it existed. Members that are left out stay as they are. An account that exists may also be " +
 			"named by its id. The account gets no API key. For platform keys.",
 	}, a.putTenant)
 	register(a, operation{
-		id: "list-tenants", method: http.MethodGet, path: "/v1/tenants", tag: tagStandard, platform: true, scopes: read, large: true,
+		id: "list-tenants", portal: portalClosed, method: http.MethodGet, path: "/v1/tenants", tag: tagStandard, platform: true, scopes: read, large: true,
 		summary: "List tenants", description: "Newest first. For platform keys.",
 	}, a.listTenants)
 	register(a, operation{
-		id: "get-tenant", method: http.MethodGet, path: "/v1/tenants/{tenant}", tag: tagStandard, platform: true, scopes: read,
+		id: "get-tenant", portal: portalClosed, method: http.MethodGet, path: "/v1/tenants/{tenant}", tag: tagStandard, platform: true, scopes: read,
 		summary: "Get a tenant", description: "For platform keys.",
 	}, a.getTenant)
 	register(a, operation{
-		id: "update-tenant", method: http.MethodPatch, path: "/v1/tenants/{tenant}", tag: tagStandard, platform: true,
+		id: "update-tenant", portal: portalClosed, method: http.MethodPatch, path: "/v1/tenants/{tenant}", tag: tagStandard, platform: true,
 		summary: "Update a tenant", errors: []int{http.StatusConflict},
 		description: "Changes the given members and keeps the others. An account that has no external id can get one; it can't be changed. " +
 			"A suspended account can't publish (403 TENANT_SUSPENDED), and its deliveries wait as if all of its webhooks were paused; when " +
 			"it is active again, they are sent. For platform keys.",
 	}, a.updateTenant)
 	register(a, operation{
-		id: "delete-tenant", method: http.MethodDelete, path: "/v1/tenants/{tenant}", tag: tagStandard, platform: true, status: http.StatusAccepted,
+		id: "delete-tenant", portal: portalClosed, method: http.MethodDelete, path: "/v1/tenants/{tenant}", tag: tagStandard, platform: true, status: http.StatusAccepted,
 		summary: "Delete a tenant", errors: []int{http.StatusConflict},
 		description: "Deletes the account with all that it has: webhooks, API keys, topics, event types, events with their payloads, deliveries " +
 			"with their logs. From the answer on its keys are unknown and nothing is published or sent for it. The rest is done in the " +

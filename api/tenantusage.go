@@ -41,7 +41,7 @@ type getTenantUsageOutput struct {
 
 func (a *API) registerTenantUsage() {
 	register(a, operation{
-		id: "get-tenant-usage", method: http.MethodGet, path: "/v1/tenants/{tenant}/usage", tag: tagStandard, platform: true, large: true,
+		id: "get-tenant-usage", portal: portalClosed, method: http.MethodGet, path: "/v1/tenants/{tenant}/usage", tag: tagStandard, platform: true, large: true,
 		scopes: []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}, summary: "Get a tenant's usage",
 		description: "Counts of events, deliveries and attempts of an account by hour or day, at most 1,000 periods. With * those of every account, " +
 			"for billing. Everything that is stored is counted at once and exactly. Counts are kept for 400 days (--usage-retention), also those " +

@@ -31,7 +31,7 @@ type testInput struct {
 
 func (a *API) registerTestSend() {
 	register(a, operation{
-		id: "test-webhook", method: http.MethodPost, path: "/v1/webhooks/{id}/test", tag: tagStandard,
+		id: "test-webhook", portal: portalTest, method: http.MethodPost, path: "/v1/webhooks/{id}/test", tag: tagStandard,
 		scopes: []hook.Scope{hook.ScopeWebhooks}, summary: "Send a test event", raw: true, maxBody: rawRequestLimit, sends: true,
 		description: "Sends one signed sample event, once, also to an inactive webhook, and waits for the outcome: the delivery with " +
 			"the receiver's answer. An answer closes an open breaker. " + byHandText +

@@ -32,7 +32,7 @@ func (a *API) registerTopics() {
 		Example: "Hello, squirrels!",
 	}
 	register(a, operation{
-		id: "publish-topic-message", method: http.MethodPost, path: "/topics/{cacheName}/{topicName}", tag: tagMomento,
+		id: "publish-topic-message", portal: portalClosed, method: http.MethodPost, path: "/topics/{cacheName}/{topicName}", tag: tagMomento,
 		status: http.StatusNoContent, scopes: []hook.Scope{hook.ScopePublish}, raw: true, text: true, keyAnywhere: true, publishes: true,
 		summary:     "Publish a message to a topic",
 		description: "The body is the message. 204 means that it is stored durably, with a delivery for every webhook on the topic. The answer waits neither for webhooks nor for subscribers. With an Idempotency-Key, requests repeated within 24 hours publish one message.",

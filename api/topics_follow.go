@@ -53,7 +53,7 @@ const streamType = "text/event-stream"
 
 func (a *API) registerFollow() {
 	register(a, operation{
-		id: "follow-topic", method: http.MethodGet, path: "/topics/{cacheName}/{topicName}", tag: tagMomento,
+		id: "follow-topic", portal: portalClosed, method: http.MethodGet, path: "/topics/{cacheName}/{topicName}", tag: tagMomento,
 		scopes: followers(), waits: true, keyAnywhere: true, tokens: true,
 		summary: "Follow a topic",
 		description: "Waits for messages. It answers as soon as there are any, or after 30 seconds with none. With Accept: " +

@@ -33,7 +33,7 @@ type createTopicTokenOutput struct {
 
 func (a *API) registerTopicTokens() {
 	register(a, operation{
-		id: "create-topic-token", method: http.MethodPost, path: "/v1/topic-tokens", tag: tagStandard, status: http.StatusCreated, scopes: followers(),
+		id: "create-topic-token", portal: portalClosed, method: http.MethodPost, path: "/v1/topic-tokens", tag: tagStandard, status: http.StatusCreated, scopes: followers(),
 		summary: "Create a topic token",
 		description: "Permits its holder to follow topics of one cache for some minutes, and nothing else. It is for pages in a " +
 			"browser, which must not have an API key. It is not stored and can't be revoked: it ends when it expires, or with " +

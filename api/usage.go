@@ -71,7 +71,7 @@ const (
 
 func (a *API) registerUsage() {
 	register(a, operation{
-		id: "get-usage", method: http.MethodGet, path: "/v1/usage", tag: tagStandard, scopes: []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks},
+		id: "get-usage", portal: portalView, method: http.MethodGet, path: "/v1/usage", tag: tagStandard, scopes: []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks},
 		summary: "Get the account's usage",
 		description: "Counts of events, deliveries and attempts by hour or day, at most 1,000 periods. Everything that is stored is counted at once and " +
 			"exactly. Counts are kept for 400 days (--usage-retention), longer than what they count.",

@@ -60,7 +60,7 @@ type Webhook struct {
 // CreatedWebhook is a webhook with its secret, which only this answer and the secret operations show.
 type CreatedWebhook struct {
 	Webhook
-	Secret string `json:"secret" doc:"Signs every request; its UTF-8 bytes are the key." example:"whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
+	Secret string `json:"secret" doc:"Signs every request; its UTF-8 bytes are the key. *** for portal sessions without the capability secrets." example:"whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM="`
 }
 
 func viewWebhook(w *hook.Webhook) Webhook {
@@ -158,25 +158,25 @@ type empty struct{}
 func (a *API) registerWebhooks() {
 	manage, read := []hook.Scope{hook.ScopeWebhooks}, []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	register(a, operation{
-		id: "create-webhook", method: http.MethodPost, path: "/v1/webhooks", tag: tagStandard, status: http.StatusCreated, scopes: manage,
+		id: "create-webhook", portal: portalManage, method: http.MethodPost, path: "/v1/webhooks", tag: tagStandard, status: http.StatusCreated, scopes: manage,
 		summary: "Create a webhook", description: "Subscribes a URL to event types. Only this answer and the secret operations show the secret. With an Idempotency-Key, requests repeated within 24 hours make one webhook and get the same answer.",
 		errors: []int{http.StatusConflict},
 	}, a.createWebhook)
 	register(a, operation{
-		id: "list-webhooks", method: http.MethodGet, path: "/v1/webhooks", tag: tagStandard, scopes: read, large: true, allTenants: true,
+		id: "list-webhooks", portal: portalView, method: http.MethodGet, path: "/v1/webhooks", tag: tagStandard, scopes: read, large: true, allTenants: true,
 		summary: "List webhooks", description: "All webhooks of the account, of every profile, newest first. With Grapnel-Tenant: *, those of all tenants.",
 	}, a.listWebhooks)
 	register(a, operation{
-		id: "get-webhook", method: http.MethodGet, path: "/v1/webhooks/{id}", tag: tagStandard, scopes: read,
+		id: "get-webhook", portal: portalView, method: http.MethodGet, path: "/v1/webhooks/{id}", tag: tagStandard, scopes: read,
 		summary: "Get a webhook", description: "The webhook with its status. The secret has an operation of its own.", errors: []int{http.StatusNotFound},
 	}, a.getWebhook)
 	register(a, operation{
-		id: "update-webhook", method: http.MethodPatch, path: "/v1/webhooks/{id}", tag: tagStandard, scopes: manage,
+		id: "update-webhook", portal: portalManage, method: http.MethodPatch, path: "/v1/webhooks/{id}", tag: tagStandard, scopes: manage,
 		summary: "Update a webhook", errors: []int{http.StatusNotFound},
 		description: "Changes the given members and keeps the others; null removes an optional member. Retries use the new url and secret. Deactivating cancels the pending deliveries. If the webhook has custom headers, a url with another scheme, host or port needs them given anew.",
 	}, a.updateWebhook)
 	register(a, operation{
-		id: "delete-webhook", method: http.MethodDelete, path: "/v1/webhooks/{id}", tag: tagStandard, status: http.StatusNoContent, scopes: manage,
+		id: "delete-webhook", portal: portalManage, method: http.MethodDelete, path: "/v1/webhooks/{id}", tag: tagStandard, status: http.StatusNoContent, scopes: manage,
 		summary: "Delete a webhook", description: "Its pending deliveries end as canceled.", errors: []int{http.StatusNotFound},
 	}, a.deleteWebhook)
 }
@@ -259,6 +259,9 @@ func (a *API) updateWebhook(ctx context.Context, in *updateWebhookInput) (*webho
 		return nil, err
 	}
 	b := &in.Body
+	if err := checkSecretChange(ctx, b.Secret); err != nil {
+		return nil, err
+	}
 	events, places := joinEvents("body.events", b.Events, "", nil)
 	found, err := a.checkNewEvents(ctx, id, events, places)
 	if err != nil {

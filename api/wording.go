@@ -47,7 +47,7 @@ func tooLarge(message string) string {
 
 // looksSecret reports whether a value may be a credential in the wrong place.
 func looksSecret(value string) bool {
-	return strings.HasPrefix(value, "gk_") || strings.HasPrefix(value, "whsec_")
+	return strings.HasPrefix(value, "gk_") || strings.HasPrefix(value, "whsec_") || strings.HasPrefix(value, hook.PortalTokenPrefix)
 }
 
 // checkPeriod refuses a period that ends before it begins.

@@ -213,7 +213,7 @@ func (d *deleting) finish(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	for _, table := range []string{
-		"api_keys", "event_types", "topics", "signing_keys", "replays", "kept_answers", "deleted_webhooks",
+		"api_keys", "portal_sessions", "event_types", "topics", "signing_keys", "replays", "kept_answers", "deleted_webhooks",
 	} {
 		tag, err := tx.Exec(ctx, `delete from `+table+` where ctid = any(array(select ctid from `+table+` where tenant_id = $1 limit $2 for update))`,
 			[16]byte(d.tenant), deletionRows)

@@ -76,6 +76,8 @@ func taken(pg *pgconn.PgError) string {
 		return "a tenant with this external_id"
 	case "api_keys":
 		return "an API key with this text"
+	case "portal_sessions":
+		return "a portal session with this token"
 	case "webhooks":
 		return "a webhook with this name in this cache"
 	case "event_types":

@@ -240,7 +240,7 @@ func TestReencryptCanBeInterrupted(t *testing.T) {
 func TestWhatIsSealed(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	require.Equal(t, "api_keys.hash, event_types.example, event_types.schema, event_types.schema_hash, idempotency_keys.fingerprint, kept_answers.answer, signing_keys.private_key, signing_keys.public_key, "+
+	require.Equal(t, "api_keys.hash, event_types.example, event_types.schema, event_types.schema_hash, idempotency_keys.fingerprint, kept_answers.answer, portal_sessions.hash, signing_keys.private_key, signing_keys.public_key, "+
 		"webhooks.headers, webhooks.previous_secrets, webhooks.secret", scalar[string](t, f, `
 		select string_agg(c.table_name || '.' || c.column_name, ', ' order by c.table_name, c.column_name)
 		from information_schema.columns c

@@ -338,6 +338,54 @@ func (e NotDeliveredReason) Valid() bool {
 	}
 }
 
+// Defines values for PortalCapability.
+const (
+	PortalCapabilityManage  PortalCapability = "manage"
+	PortalCapabilityRetry   PortalCapability = "retry"
+	PortalCapabilitySecrets PortalCapability = "secrets"
+	PortalCapabilityTest    PortalCapability = "test"
+	PortalCapabilityView    PortalCapability = "view"
+)
+
+// Valid indicates whether the value is a known member of the PortalCapability enum.
+func (e PortalCapability) Valid() bool {
+	switch e {
+	case PortalCapabilityManage:
+		return true
+	case PortalCapabilityRetry:
+		return true
+	case PortalCapabilitySecrets:
+		return true
+	case PortalCapabilityTest:
+		return true
+	case PortalCapabilityView:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PortalThemeMode.
+const (
+	PortalThemeModeDark   PortalThemeMode = "dark"
+	PortalThemeModeLight  PortalThemeMode = "light"
+	PortalThemeModeSystem PortalThemeMode = "system"
+)
+
+// Valid indicates whether the value is a known member of the PortalThemeMode enum.
+func (e PortalThemeMode) Valid() bool {
+	switch e {
+	case PortalThemeModeDark:
+		return true
+	case PortalThemeModeLight:
+		return true
+	case PortalThemeModeSystem:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReplayState.
 const (
 	ReplayStateCanceled  ReplayState = "canceled"
@@ -419,6 +467,60 @@ func (e Scope) Valid() bool {
 	case ScopeRead:
 		return true
 	case ScopeWebhooks:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SessionCapabilities.
+const (
+	SessionCapabilitiesKeys     SessionCapabilities = "keys"
+	SessionCapabilitiesManage   SessionCapabilities = "manage"
+	SessionCapabilitiesOperator SessionCapabilities = "operator"
+	SessionCapabilitiesRetry    SessionCapabilities = "retry"
+	SessionCapabilitiesSecrets  SessionCapabilities = "secrets"
+	SessionCapabilitiesTest     SessionCapabilities = "test"
+	SessionCapabilitiesView     SessionCapabilities = "view"
+)
+
+// Valid indicates whether the value is a known member of the SessionCapabilities enum.
+func (e SessionCapabilities) Valid() bool {
+	switch e {
+	case SessionCapabilitiesKeys:
+		return true
+	case SessionCapabilitiesManage:
+		return true
+	case SessionCapabilitiesOperator:
+		return true
+	case SessionCapabilitiesRetry:
+		return true
+	case SessionCapabilitiesSecrets:
+		return true
+	case SessionCapabilitiesTest:
+		return true
+	case SessionCapabilitiesView:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SessionKind.
+const (
+	SessionKindPlatform SessionKind = "platform"
+	SessionKindPortal   SessionKind = "portal"
+	SessionKindTenant   SessionKind = "tenant"
+)
+
+// Valid indicates whether the value is a known member of the SessionKind enum.
+func (e SessionKind) Valid() bool {
+	switch e {
+	case SessionKindPlatform:
+		return true
+	case SessionKindPortal:
+		return true
+	case SessionKindTenant:
 		return true
 	default:
 		return false
@@ -1048,17 +1150,17 @@ type AttemptTimings struct {
 
 // AuditActor defines model for AuditActor.
 type AuditActor struct {
-	// ID The API key's id, or the operating system's user.
+	// ID The id of the API key or portal session, or the operating system's user.
 	//
 	// Example: key_01kab1s6rzfkqbzry2kztmfpx1
 	ID string `json:"id"`
 
-	// Name The API key's name at the time, or the operating system's user.
+	// Name The name of the API key or portal session at the time, or the operating system's user.
 	//
 	// Example: Backend
 	Name string `json:"name"`
 
-	// Type What kind of client: api_key, cli (a command on the server) or anonymous (--auth=none). There may be more kinds later.
+	// Type What kind of client: api_key, portal_session, cli (a command on the server) or anonymous (--auth=none). There may be more kinds later.
 	//
 	// Example: api_key
 	Type string `json:"type"`
@@ -1143,7 +1245,7 @@ type AuditTarget struct {
 	// Example: Billing system
 	Name *string `json:"name,omitempty"`
 
-	// Type What kind of thing, such as webhook, api_key, event_type, delivery, replay or tenant.
+	// Type What kind of thing, such as webhook, api_key, portal_session, event_type, delivery, replay or tenant.
 	//
 	// Example: webhook
 	Type string `json:"type"`
@@ -1642,6 +1744,30 @@ type CreateCommendaWebhookRequest struct {
 	URL string `json:"url"`
 }
 
+// CreatePortalSessionRequest defines model for CreatePortalSessionRequest.
+type CreatePortalSessionRequest struct {
+	// Capabilities What its holder may do. view: read webhooks, events, deliveries and replays, without secrets. test: send test events. retry: retry deliveries and replay events. manage: create, change, pause and delete webhooks. secrets: read and rotate signing secrets. Each includes view.
+	//
+	// Example: ["view","test","retry"]
+	Capabilities []PortalCapability `json:"capabilities"`
+
+	// ExpiresIn How long it is valid, in seconds: a minute to seven days. Default: 3600.
+	//
+	// Example: 3600
+	ExpiresIn *int64 `json:"expires_in,omitempty"`
+
+	// Name For whom or what it is. The audit log names it.
+	//
+	// Example: alice@customer.example
+	Name *string `json:"name,omitempty"`
+
+	// Tenant The account whose things its holder sees: its id, or your own id of it. A platform key must name one, here or by the header Grapnel-Tenant. Default: the account of the API key.
+	//
+	// Example: default
+	Tenant *string      `json:"tenant,omitempty"`
+	Theme  *PortalTheme `json:"theme,omitempty"`
+}
+
 // CreateReplayRequest defines model for CreateReplayRequest.
 type CreateReplayRequest struct {
 	// DeliveryIds Deliveries chosen one by one, whatever their status; without any other condition. Each event is sent to its webhook again, unless an attempt is to come.
@@ -1876,6 +2002,50 @@ type CreatedAPIKey struct {
 	Topics []string `json:"topics,omitempty"`
 }
 
+// CreatedPortalSession defines model for CreatedPortalSession.
+type CreatedPortalSession struct {
+	// Capabilities What its holder may do.
+	//
+	// Example: ["view","test","retry"]
+	Capabilities []PortalCapability `json:"capabilities"`
+
+	// CreatedAt When it was made.
+	//
+	// Example: 2026-01-15T12:00:00Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ExpiresAt When it ends, unless it is revoked before.
+	//
+	// Example: 2026-01-15T13:00:00Z
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// ID Names the session in paths.
+	//
+	// Example: ps_01kab1s6rzfkqbzry2kztmfpx1
+	ID string `json:"id"`
+
+	// Name For whom or what it is.
+	//
+	// Example: alice@customer.example
+	Name *string `json:"name,omitempty"`
+
+	// Tenant The id of the account that it is for.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	Tenant string       `json:"tenant"`
+	Theme  *PortalTheme `json:"theme,omitempty"`
+
+	// Token Takes the place of the API key in requests: Authorization: Bearer gps_…. Only this answer shows it.
+	//
+	// Example: gps_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a
+	Token string `json:"token"`
+
+	// URL The link that opens the application in this session. Its fragment has the token, and browsers send fragments to nobody.
+	//
+	// Example: https://hooks.example.com/console/#token=gps_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a
+	URL string `json:"url"`
+}
+
 // CreatedTenant defines model for CreatedTenant.
 type CreatedTenant struct {
 	APIKey CreatedAPIKey `json:"api_key"`
@@ -1985,7 +2155,7 @@ type CreatedWebhook struct {
 	// Example: 10
 	RateLimit *int64 `json:"rate_limit,omitempty"`
 
-	// Secret Signs every request; its UTF-8 bytes are the key.
+	// Secret Signs every request; its UTF-8 bytes are the key. *** for portal sessions without the capability secrets.
 	//
 	// Example: whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=
 	Secret string `json:"secret"`
@@ -2713,9 +2883,80 @@ type NotDelivered struct {
 // Example: not subscribed
 type NotDeliveredReason string
 
+// PortalCapability What its holder may do.
+type PortalCapability string
+
+// PortalSession defines model for PortalSession.
+type PortalSession struct {
+	// Capabilities What its holder may do.
+	//
+	// Example: ["view","test","retry"]
+	Capabilities []PortalCapability `json:"capabilities"`
+
+	// CreatedAt When it was made.
+	//
+	// Example: 2026-01-15T12:00:00Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ExpiresAt When it ends, unless it is revoked before.
+	//
+	// Example: 2026-01-15T13:00:00Z
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// ID Names the session in paths.
+	//
+	// Example: ps_01kab1s6rzfkqbzry2kztmfpx1
+	ID string `json:"id"`
+
+	// Name For whom or what it is.
+	//
+	// Example: alice@customer.example
+	Name *string `json:"name,omitempty"`
+
+	// Tenant The id of the account that it is for.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	Tenant string       `json:"tenant"`
+	Theme  *PortalTheme `json:"theme,omitempty"`
+}
+
+// PortalSessionList defines model for PortalSessionList.
+type PortalSessionList struct {
+	// NextCursor Cursor of the next page; null on the last page. A page ends after a bounded search, so it may be short or empty although more pages follow.
+	//
+	// Example: AXABmrHU6q9ekr-Xz5m6pYVu
+	NextCursor *string `json:"next_cursor"`
+
+	// PortalSessions This page of sessions, newest first.
+	PortalSessions []PortalSession `json:"portal_sessions"`
+}
+
+// PortalTheme defines model for PortalTheme.
+type PortalTheme struct {
+	// Accent The colour of links and buttons, as #rrggbb. Default: the application's own.
+	//
+	// Example: #1f6feb
+	Accent *string `json:"accent,omitempty"`
+
+	// LogoText The text in place of the product's name.
+	//
+	// Example: Acme webhooks
+	LogoText *string `json:"logo_text,omitempty"`
+
+	// Mode Whether it is light or dark. system, the default, follows the reader's system.
+	//
+	// Example: system
+	Mode *PortalThemeMode `json:"mode,omitempty"`
+}
+
+// PortalThemeMode Whether it is light or dark. system, the default, follows the reader's system.
+//
+// Example: system
+type PortalThemeMode string
+
 // Problem defines model for Problem.
 type Problem struct {
-	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), EVENT_TYPE_SHARED (409: all accounts share the event type), UNAUTHENTICATED, PERMISSION_DENIED, TENANT_SUSPENDED (403: nothing is published or sent for the account until it is active again), PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
+	// Code The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), EVENT_TYPE_SHARED (409: all accounts share the event type), UNAUTHENTICATED, SESSION_ENDED (401: the portal session has expired or was revoked), PERMISSION_DENIED, TENANT_SUSPENDED (403: nothing is published or sent for the account until it is active again), PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
 	//
 	// Example: INVALID_ARGUMENT
 	Code string `json:"code"`
@@ -3183,6 +3424,14 @@ type ReplayedWebhook struct {
 	WebhookID string `json:"webhook_id"`
 }
 
+// RevokedPortalSessions defines model for RevokedPortalSessions.
+type RevokedPortalSessions struct {
+	// Revoked How many sessions have ended.
+	//
+	// Example: 3
+	Revoked int64 `json:"revoked"`
+}
+
 // RotateSecretRequest defines model for RotateSecretRequest.
 type RotateSecretRequest struct {
 	// OverlapSeconds How long webhook-signature carries signatures by both the old and the new secret, in seconds. Default: 86400, a day. 0: the new secret signs alone from now on, and overlaps of earlier rotations end too. Profiles with a single signature, and secrets other than whsec_ and base64, have no overlap, unless single_value is old.
@@ -3208,6 +3457,57 @@ type RotateSecretRequestSingleValue string
 
 // Scope What it may do.
 type Scope string
+
+// Session defines model for Session.
+type Session struct {
+	// Capabilities What the caller may do. view, test, retry, manage and secrets are as in a portal session; of an API key they follow from its scopes. keys: manage API keys. operator: act for every tenant.
+	//
+	// Example: ["view","test","retry"]
+	Capabilities []SessionCapabilities `json:"capabilities"`
+
+	// ExpiresAt When the session or the API key ends; absent if it never does.
+	//
+	// Example: 2026-01-15T13:00:00Z
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Kind platform: a platform key. tenant: an API key of an account. portal: a portal session.
+	//
+	// Example: portal
+	Kind SessionKind `json:"kind"`
+
+	// Name The name of the portal session or of the API key.
+	//
+	// Example: alice@customer.example
+	Name   *string        `json:"name,omitempty"`
+	Tenant *SessionTenant `json:"tenant,omitempty"`
+	Theme  *PortalTheme   `json:"theme,omitempty"`
+}
+
+// SessionCapabilities defines model for Session.Capabilities.
+type SessionCapabilities string
+
+// SessionKind platform: a platform key. tenant: an API key of an account. portal: a portal session.
+//
+// Example: portal
+type SessionKind string
+
+// SessionTenant defines model for SessionTenant.
+type SessionTenant struct {
+	// ExternalID The platform's own id of the account, if it has one.
+	//
+	// Example: customer-4711
+	ExternalID *string `json:"external_id,omitempty"`
+
+	// ID The account's id.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	ID string `json:"id"`
+
+	// Name The account's name.
+	//
+	// Example: acme
+	Name string `json:"name"`
+}
 
 // SignatureScheme Standard Webhooks signatures that webhook-signature really carries; of the standard profile only. v1 needs a secret of whsec_ and base64.
 type SignatureScheme string
@@ -4100,7 +4400,7 @@ type ListAuditLogParams struct {
 	// Cursor next_cursor of the previous page. Absent: the first page.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Actor Only changes by this actor: an API key's id, or an operating system's user.
+	// Actor Only changes by this actor: the id of an API key or portal session, or an operating system's user.
 	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
 
 	// Action Only this action, or those that a pattern like webhook.* matches.
@@ -4207,6 +4507,15 @@ type ListEventsParams struct {
 type PublishEventParams struct {
 	// IdempotencyKey The same as id in the body. Quoted, as a string of RFC 9651, it is the same as without the quotes.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// ListPortalSessionsParams defines parameters for ListPortalSessions.
+type ListPortalSessionsParams struct {
+	// Limit How many entries at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the previous page. Absent: the first page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListReplaysParams defines parameters for ListReplays.
@@ -4370,6 +4679,9 @@ type PublishEventJSONRequestBody = PublishEventRequest
 
 // PublishEventsJSONRequestBody defines body for PublishEvents for application/json ContentType.
 type PublishEventsJSONRequestBody = PublishEventsRequest
+
+// CreatePortalSessionJSONRequestBody defines body for CreatePortalSession for application/json ContentType.
+type CreatePortalSessionJSONRequestBody = CreatePortalSessionRequest
 
 // CreateReplayJSONRequestBody defines body for CreateReplay for application/json ContentType.
 type CreateReplayJSONRequestBody = CreateReplayRequest
@@ -4750,6 +5062,45 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/events/{id} (the `GetEvent` operationId).
 	GetEvent(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// RevokePortalSessions Revoke all portal sessions of an account
+	//
+	// Their tokens are refused from now on, by every process. It is the account of the API key, or the one that Grapnel-Tenant names.
+	//
+	// Corresponds with DELETE /v1/portal-sessions (the `RevokePortalSessions` operationId).
+	RevokePortalSessions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListPortalSessions List portal sessions
+	//
+	// Those that have neither expired nor been revoked, newest first. With Grapnel-Tenant: *, those of all tenants.
+	//
+	// Corresponds with GET /v1/portal-sessions (the `ListPortalSessions` operationId).
+	ListPortalSessions(ctx context.Context, params *ListPortalSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreatePortalSessionWithBody Create a portal session
+	//
+	// A link with which a customer opens the application for one account, for a limited time and within the given capabilities. Its token is an API token with the same limits. Only this answer shows it. Create it when the customer asks for it, and send the browser there. It needs a platform key with the scope webhooks, or an account's key with admin, without a limit to topics. An account may have 1,000 sessions at once; one more is refused with 422 LIMIT_EXCEEDED.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/portal-sessions (the `CreatePortalSession` operationId).
+	CreatePortalSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreatePortalSession Create a portal session
+	//
+	// A link with which a customer opens the application for one account, for a limited time and within the given capabilities. Its token is an API token with the same limits. Only this answer shows it. Create it when the customer asks for it, and send the browser there. It needs a platform key with the scope webhooks, or an account's key with admin, without a limit to topics. An account may have 1,000 sessions at once; one more is refused with 422 LIMIT_EXCEEDED.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/portal-sessions (the `CreatePortalSession` operationId).
+	CreatePortalSession(ctx context.Context, body CreatePortalSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokePortalSession Revoke a portal session
+	//
+	// Its token is refused from now on, by every process: with 401 SESSION_ENDED. Revoking one that has ended changes nothing.
+	//
+	// Corresponds with DELETE /v1/portal-sessions/{id} (the `RevokePortalSession` operationId).
+	RevokePortalSession(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListReplays List replays
 	//
 	// Newest first. Replays that have ended are kept as long as events. With Grapnel-Tenant: *, those of all tenants.
@@ -4820,6 +5171,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/replays/{id}/resume (the `ResumeReplay` operationId).
 	ResumeReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSession Get the caller's session
+	//
+	// Who the API key or the token of a portal session is, for which account it acts, and what it may do.
+	//
+	// Corresponds with GET /v1/session (the `GetSession` operationId).
+	GetSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListTenants List tenants
 	//
@@ -5729,6 +6087,95 @@ func (c *Client) GetEvent(ctx context.Context, id string, reqEditors ...RequestE
 	return c.Client.Do(req)
 }
 
+// RevokePortalSessions Revoke all portal sessions of an account
+//
+// Their tokens are refused from now on, by every process. It is the account of the API key, or the one that Grapnel-Tenant names.
+//
+// Corresponds with DELETE /v1/portal-sessions (the `RevokePortalSessions` operationId).
+func (c *Client) RevokePortalSessions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokePortalSessionsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListPortalSessions List portal sessions
+//
+// Those that have neither expired nor been revoked, newest first. With Grapnel-Tenant: *, those of all tenants.
+//
+// Corresponds with GET /v1/portal-sessions (the `ListPortalSessions` operationId).
+func (c *Client) ListPortalSessions(ctx context.Context, params *ListPortalSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListPortalSessionsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreatePortalSessionWithBody Create a portal session
+//
+// A link with which a customer opens the application for one account, for a limited time and within the given capabilities. Its token is an API token with the same limits. Only this answer shows it. Create it when the customer asks for it, and send the browser there. It needs a platform key with the scope webhooks, or an account's key with admin, without a limit to topics. An account may have 1,000 sessions at once; one more is refused with 422 LIMIT_EXCEEDED.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/portal-sessions (the `CreatePortalSession` operationId).
+func (c *Client) CreatePortalSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreatePortalSessionRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreatePortalSession Create a portal session
+//
+// A link with which a customer opens the application for one account, for a limited time and within the given capabilities. Its token is an API token with the same limits. Only this answer shows it. Create it when the customer asks for it, and send the browser there. It needs a platform key with the scope webhooks, or an account's key with admin, without a limit to topics. An account may have 1,000 sessions at once; one more is refused with 422 LIMIT_EXCEEDED.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/portal-sessions (the `CreatePortalSession` operationId).
+func (c *Client) CreatePortalSession(ctx context.Context, body CreatePortalSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreatePortalSessionRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokePortalSession Revoke a portal session
+//
+// Its token is refused from now on, by every process: with 401 SESSION_ENDED. Revoking one that has ended changes nothing.
+//
+// Corresponds with DELETE /v1/portal-sessions/{id} (the `RevokePortalSession` operationId).
+func (c *Client) RevokePortalSession(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokePortalSessionRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListReplays List replays
 //
 // Newest first. Replays that have ended are kept as long as events. With Grapnel-Tenant: *, those of all tenants.
@@ -5880,6 +6327,23 @@ func (c *Client) PauseReplay(ctx context.Context, id string, reqEditors ...Reque
 // Corresponds with POST /v1/replays/{id}/resume (the `ResumeReplay` operationId).
 func (c *Client) ResumeReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResumeReplayRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSession Get the caller's session
+//
+// Who the API key or the token of a portal session is, for which account it acts, and what it may do.
+//
+// Corresponds with GET /v1/session (the `GetSession` operationId).
+func (c *Client) GetSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSessionRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -8240,6 +8704,173 @@ func NewGetEventRequest(server string, id string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewRevokePortalSessionsRequest constructs an http.Request for the RevokePortalSessions method
+func NewRevokePortalSessionsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/portal-sessions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListPortalSessionsRequest constructs an http.Request for the ListPortalSessions method
+func NewListPortalSessionsRequest(server string, params *ListPortalSessionsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/portal-sessions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreatePortalSessionRequest calls the generic CreatePortalSession builder with application/json body
+func NewCreatePortalSessionRequest(server string, body CreatePortalSessionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreatePortalSessionRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreatePortalSessionRequestWithBody constructs an http.Request for the CreatePortalSession method, with any body, and a specified content type
+func NewCreatePortalSessionRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/portal-sessions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRevokePortalSessionRequest constructs an http.Request for the RevokePortalSession method
+func NewRevokePortalSessionRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/portal-sessions/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListReplaysRequest constructs an http.Request for the ListReplays method
 func NewListReplaysRequest(server string, params *ListReplaysParams) (*http.Request, error) {
 	var err error
@@ -8534,6 +9165,33 @@ func NewResumeReplayRequest(server string, id string) (*http.Request, error) {
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetSessionRequest constructs an http.Request for the GetSession method
+func NewGetSessionRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/session")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -10343,6 +11001,51 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/events/{id} (the `GetEvent` operationId).
 	GetEventWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetEventResponse, error)
 
+	// RevokePortalSessionsWithResponse Revoke all portal sessions of an account
+	//
+	// Their tokens are refused from now on, by every process. It is the account of the API key, or the one that Grapnel-Tenant names.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/portal-sessions (the `RevokePortalSessions` operationId).
+	RevokePortalSessionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*RevokePortalSessionsResponse, error)
+
+	// ListPortalSessionsWithResponse List portal sessions
+	//
+	// Those that have neither expired nor been revoked, newest first. With Grapnel-Tenant: *, those of all tenants.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/portal-sessions (the `ListPortalSessions` operationId).
+	ListPortalSessionsWithResponse(ctx context.Context, params *ListPortalSessionsParams, reqEditors ...RequestEditorFn) (*ListPortalSessionsResponse, error)
+
+	// CreatePortalSessionWithBodyWithResponse Create a portal session
+	//
+	// A link with which a customer opens the application for one account, for a limited time and within the given capabilities. Its token is an API token with the same limits. Only this answer shows it. Create it when the customer asks for it, and send the browser there. It needs a platform key with the scope webhooks, or an account's key with admin, without a limit to topics. An account may have 1,000 sessions at once; one more is refused with 422 LIMIT_EXCEEDED.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/portal-sessions (the `CreatePortalSession` operationId).
+	CreatePortalSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreatePortalSessionResponse, error)
+
+	// CreatePortalSessionWithResponse Create a portal session
+	//
+	// A link with which a customer opens the application for one account, for a limited time and within the given capabilities. Its token is an API token with the same limits. Only this answer shows it. Create it when the customer asks for it, and send the browser there. It needs a platform key with the scope webhooks, or an account's key with admin, without a limit to topics. An account may have 1,000 sessions at once; one more is refused with 422 LIMIT_EXCEEDED.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/portal-sessions (the `CreatePortalSession` operationId).
+	CreatePortalSessionWithResponse(ctx context.Context, body CreatePortalSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreatePortalSessionResponse, error)
+
+	// RevokePortalSessionWithResponse Revoke a portal session
+	//
+	// Its token is refused from now on, by every process: with 401 SESSION_ENDED. Revoking one that has ended changes nothing.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/portal-sessions/{id} (the `RevokePortalSession` operationId).
+	RevokePortalSessionWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*RevokePortalSessionResponse, error)
+
 	// ListReplaysWithResponse List replays
 	//
 	// Newest first. Replays that have ended are kept as long as events. With Grapnel-Tenant: *, those of all tenants.
@@ -10423,6 +11126,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/replays/{id}/resume (the `ResumeReplay` operationId).
 	ResumeReplayWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*ResumeReplayResponse, error)
+
+	// GetSessionWithResponse Get the caller's session
+	//
+	// Who the API key or the token of a portal session is, for which account it acts, and what it may do.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/session (the `GetSession` operationId).
+	GetSessionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSessionResponse, error)
 
 	// ListTenantsWithResponse List tenants
 	//
@@ -11953,6 +12665,191 @@ func (r GetEventResponse) ContentType() string {
 	return ""
 }
 
+type RevokePortalSessionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RevokedPortalSessions
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RevokePortalSessionsResponse) GetJSON200() *RevokedPortalSessions {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r RevokePortalSessionsResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokePortalSessionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokePortalSessionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokePortalSessionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokePortalSessionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListPortalSessionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PortalSessionList
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListPortalSessionsResponse) GetJSON200() *PortalSessionList {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ListPortalSessionsResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListPortalSessionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListPortalSessionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListPortalSessionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListPortalSessionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CreatePortalSessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *CreatedPortalSession
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreatePortalSessionResponse) GetJSON201() *CreatedPortalSession {
+	return r.JSON201
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CreatePortalSessionResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreatePortalSessionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreatePortalSessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreatePortalSessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreatePortalSessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RevokePortalSessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r RevokePortalSessionResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokePortalSessionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokePortalSessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokePortalSessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokePortalSessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListReplaysResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -12290,6 +13187,54 @@ func (r ResumeReplayResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ResumeReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetSessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Session
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetSessionResponse) GetJSON200() *Session {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r GetSessionResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetSessionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetSessionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -14046,6 +14991,81 @@ func (c *ClientWithResponses) GetEventWithResponse(ctx context.Context, id strin
 	return ParseGetEventResponse(rsp)
 }
 
+// RevokePortalSessionsWithResponse Revoke all portal sessions of an account
+//
+// Their tokens are refused from now on, by every process. It is the account of the API key, or the one that Grapnel-Tenant names.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/portal-sessions (the `RevokePortalSessions` operationId).
+func (c *ClientWithResponses) RevokePortalSessionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*RevokePortalSessionsResponse, error) {
+	rsp, err := c.RevokePortalSessions(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokePortalSessionsResponse(rsp)
+}
+
+// ListPortalSessionsWithResponse List portal sessions
+//
+// Those that have neither expired nor been revoked, newest first. With Grapnel-Tenant: *, those of all tenants.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/portal-sessions (the `ListPortalSessions` operationId).
+func (c *ClientWithResponses) ListPortalSessionsWithResponse(ctx context.Context, params *ListPortalSessionsParams, reqEditors ...RequestEditorFn) (*ListPortalSessionsResponse, error) {
+	rsp, err := c.ListPortalSessions(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListPortalSessionsResponse(rsp)
+}
+
+// CreatePortalSessionWithBodyWithResponse Create a portal session
+//
+// A link with which a customer opens the application for one account, for a limited time and within the given capabilities. Its token is an API token with the same limits. Only this answer shows it. Create it when the customer asks for it, and send the browser there. It needs a platform key with the scope webhooks, or an account's key with admin, without a limit to topics. An account may have 1,000 sessions at once; one more is refused with 422 LIMIT_EXCEEDED.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/portal-sessions (the `CreatePortalSession` operationId).
+func (c *ClientWithResponses) CreatePortalSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreatePortalSessionResponse, error) {
+	rsp, err := c.CreatePortalSessionWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreatePortalSessionResponse(rsp)
+}
+
+// CreatePortalSessionWithResponse Create a portal session
+//
+// A link with which a customer opens the application for one account, for a limited time and within the given capabilities. Its token is an API token with the same limits. Only this answer shows it. Create it when the customer asks for it, and send the browser there. It needs a platform key with the scope webhooks, or an account's key with admin, without a limit to topics. An account may have 1,000 sessions at once; one more is refused with 422 LIMIT_EXCEEDED.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/portal-sessions (the `CreatePortalSession` operationId).
+func (c *ClientWithResponses) CreatePortalSessionWithResponse(ctx context.Context, body CreatePortalSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreatePortalSessionResponse, error) {
+	rsp, err := c.CreatePortalSession(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreatePortalSessionResponse(rsp)
+}
+
+// RevokePortalSessionWithResponse Revoke a portal session
+//
+// Its token is refused from now on, by every process: with 401 SESSION_ENDED. Revoking one that has ended changes nothing.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/portal-sessions/{id} (the `RevokePortalSession` operationId).
+func (c *ClientWithResponses) RevokePortalSessionWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*RevokePortalSessionResponse, error) {
+	rsp, err := c.RevokePortalSession(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokePortalSessionResponse(rsp)
+}
+
 // ListReplaysWithResponse List replays
 //
 // Newest first. Replays that have ended are kept as long as events. With Grapnel-Tenant: *, those of all tenants.
@@ -14179,6 +15199,21 @@ func (c *ClientWithResponses) ResumeReplayWithResponse(ctx context.Context, id s
 		return nil, err
 	}
 	return ParseResumeReplayResponse(rsp)
+}
+
+// GetSessionWithResponse Get the caller's session
+//
+// Who the API key or the token of a portal session is, for which account it acts, and what it may do.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/session (the `GetSession` operationId).
+func (c *ClientWithResponses) GetSessionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSessionResponse, error) {
+	rsp, err := c.GetSession(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSessionResponse(rsp)
 }
 
 // ListTenantsWithResponse List tenants
@@ -15583,6 +16618,134 @@ func ParseGetEventResponse(rsp *http.Response) (*GetEventResponse, error) {
 	return response, nil
 }
 
+// ParseRevokePortalSessionsResponse parses an HTTP response from a RevokePortalSessionsWithResponse call
+func ParseRevokePortalSessionsResponse(rsp *http.Response) (*RevokePortalSessionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokePortalSessionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RevokedPortalSessions
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListPortalSessionsResponse parses an HTTP response from a ListPortalSessionsWithResponse call
+func ParseListPortalSessionsResponse(rsp *http.Response) (*ListPortalSessionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListPortalSessionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PortalSessionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreatePortalSessionResponse parses an HTTP response from a CreatePortalSessionWithResponse call
+func ParseCreatePortalSessionResponse(rsp *http.Response) (*CreatePortalSessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreatePortalSessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest CreatedPortalSession
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRevokePortalSessionResponse parses an HTTP response from a RevokePortalSessionWithResponse call
+func ParseRevokePortalSessionResponse(rsp *http.Response) (*RevokePortalSessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokePortalSessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListReplaysResponse parses an HTTP response from a ListReplaysWithResponse call
 func ParseListReplaysResponse(rsp *http.Response) (*ListReplaysResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -15804,6 +16967,39 @@ func ParseResumeReplayResponse(rsp *http.Response) (*ResumeReplayResponse, error
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Replay
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetSessionResponse parses an HTTP response from a GetSessionWithResponse call
+func ParseGetSessionResponse(rsp *http.Response) (*GetSessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Session
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -237,6 +237,7 @@ func (a *App) buildAPI() error {
 			Version: api.Version, MaxBody: c.MaxBody, AllowHTTP: c.AllowHTTP, NoAuth: c.Auth == "none", TemporalUI: ui,
 			KeyRateLimit: c.KeyRate, MaxPolls: c.MaxPolls, TenantRateLimit: c.TenantRate, TenantMaxPolls: c.TenantPoll,
 			MaxKeys: c.MaxKeys, PublishRate: c.MaxPublish, PublicURL: c.PublicURL, AllowOwnURL: c.AllowOwn, Memory: memoryLimit(),
+			CORSOrigins: c.CORSOrigins,
 		},
 		Checks:  map[string]api.Check{"database": a.store.Ping, "migrations": a.store.Ready, "admin_key": a.adminKeyWorks},
 		Reports: reports,

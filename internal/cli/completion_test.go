@@ -13,7 +13,7 @@ import (
 func TestCompletion(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		"":                           "audit completion deliveries event-types events listen replay replays tenants usage verify webhooks",
+		"":                           "audit completion deliveries event-types events listen portal replay replays tenants usage verify webhooks",
 		"we":                         "webhooks",
 		"event-types ":               "delete get list put",
 		"event-types list --group=":  "",
@@ -31,6 +31,8 @@ func TestCompletion(t *testing.T) {
 		"listen --profile = co":      "commenda",
 		"listen --profile =":         "commenda standard",
 		"nothing like that":          "",
+		"portal ":                    "create list revoke",
+		"portal create --theme ":     "dark light system",
 		"completion ":                "bash fish zsh",
 	} {
 		r := command(t, "", append([]string{"completion", "words", "--"}, strings.Split(line, " ")...)...)

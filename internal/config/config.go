@@ -33,25 +33,27 @@ type Keys struct {
 
 // API configures the HTTP API.
 type API struct {
-	APIAddr    string        `default:"127.0.0.1:8080" help:"Address the API listens on."`
-	AdminKey   hook.Secret   `placeholder:"KEY" help:"The operator's key, at least 20 characters. It is created as an admin key of the tenant default if it does not exist; the operator's key that was configured before ends."`
-	Auth       string        `default:"key" enum:"key,none" help:"none requires no API key. It refuses to listen beyond loopback, and refuses pages of another origin and requests by a host name other than localhost."`
-	TemporalUI string        `name:"temporal-ui-url" placeholder:"URL" help:"Base URL of the Temporal Web UI, for links in the API's answers."`
-	MaxBody    int           `default:"102400" help:"Largest body of a delivery, in bytes; at most 1048576. The default is the default limit of Express."`
-	TopicAge   time.Duration `name:"topic-retention" default:"24h" help:"How long subscribers can read a topic's messages; never longer than --retention."`
-	TopicKeep  int           `name:"topic-messages" default:"10000" help:"How many of a topic's newest messages subscribers can read."`
-	KeyRate    int           `name:"key-rate-limit" default:"0" help:"Requests per second that one API key may send to one process, and how many of them at once. Further requests are answered with 429. A batch is one request. 0 means no limit."`
-	MaxPolls   int           `name:"max-polls" default:"10000" help:"Long polls and streams of topics that one API key may have open in one process. Further ones are answered with 429. 0 means no limit."`
-	TenantRate int           `name:"tenant-rate-limit" default:"0" help:"Like --key-rate-limit, for all API keys of a tenant together. 0 means five times --key-rate-limit."`
-	TenantPoll int           `name:"tenant-max-polls" default:"0" help:"Like --max-polls, for all API keys of a tenant together. 0 means five times --max-polls."`
-	MaxHooks   int           `name:"tenant-max-webhooks" default:"0" help:"Webhooks that a tenant may have, on all surfaces together, unless it has a limit of its own (max_webhooks). One more is refused with 422. 0 means no limit."`
-	MaxPublish int           `name:"tenant-publish-rate" default:"0" help:"Events per second that a tenant may publish to one process, and how many of them at once, unless it has a limit of its own (publish_rate). Further events are answered with 429, in a batch each in its place. 0 means no limit."`
-	MaxKeys    int           `name:"max-keys" default:"100" help:"API keys that a tenant may have at once, without revoked and expired ones. One more is refused with 422."`
-	PublicURL  string        `name:"public-url" placeholder:"URL" help:"URL at which users call the API. Webhooks cannot have this host as their destination, whatever the path, because a delivery that publishes an event would cause another delivery."`
-	AllowOwn   bool          `name:"allow-own-url" help:"Allow --public-url as a destination of webhooks."`
-	MaxTypes   int           `name:"max-event-types" default:"5000" help:"Event types that a tenant may add to the built-in ones. 0 means no limit."`
-	MaxMade    int           `name:"max-deliveries" default:"100000" help:"Deliveries that one publish or one batch may create. A larger one is refused as a whole with 422. 0 means no limit."`
-	DrainDelay time.Duration `default:"2s" help:"How long a stopping API still accepts requests after /readyz has begun to fail, so that load balancers notice. It is part of --shutdown-timeout. 0 means not at all."`
+	APIAddr        string        `default:"127.0.0.1:8080" help:"Address the API listens on."`
+	AdminKey       hook.Secret   `placeholder:"KEY" help:"The operator's key, at least 20 characters. It is created as an admin key of the tenant default if it does not exist; the operator's key that was configured before ends."`
+	Auth           string        `default:"key" enum:"key,none" help:"none requires no API key. It refuses to listen beyond loopback, and refuses pages of another origin and requests by a host name other than localhost."`
+	TemporalUI     string        `name:"temporal-ui-url" placeholder:"URL" help:"Base URL of the Temporal Web UI, for links in the API's answers."`
+	MaxBody        int           `default:"102400" help:"Largest body of a delivery, in bytes; at most 1048576. The default is the default limit of Express."`
+	TopicAge       time.Duration `name:"topic-retention" default:"24h" help:"How long subscribers can read a topic's messages; never longer than --retention."`
+	TopicKeep      int           `name:"topic-messages" default:"10000" help:"How many of a topic's newest messages subscribers can read."`
+	KeyRate        int           `name:"key-rate-limit" default:"0" help:"Requests per second that one API key may send to one process, and how many of them at once. Further requests are answered with 429. A batch is one request. 0 means no limit."`
+	MaxPolls       int           `name:"max-polls" default:"10000" help:"Long polls and streams of topics that one API key may have open in one process. Further ones are answered with 429. 0 means no limit."`
+	TenantRate     int           `name:"tenant-rate-limit" default:"0" help:"Like --key-rate-limit, for all API keys of a tenant together. 0 means five times --key-rate-limit."`
+	TenantPoll     int           `name:"tenant-max-polls" default:"0" help:"Like --max-polls, for all API keys of a tenant together. 0 means five times --max-polls."`
+	MaxHooks       int           `name:"tenant-max-webhooks" default:"0" help:"Webhooks that a tenant may have, on all surfaces together, unless it has a limit of its own (max_webhooks). One more is refused with 422. 0 means no limit."`
+	MaxPublish     int           `name:"tenant-publish-rate" default:"0" help:"Events per second that a tenant may publish to one process, and how many of them at once, unless it has a limit of its own (publish_rate). Further events are answered with 429, in a batch each in its place. 0 means no limit."`
+	MaxKeys        int           `name:"max-keys" default:"100" help:"API keys that a tenant may have at once, without revoked and expired ones. One more is refused with 422."`
+	PublicURL      string        `name:"public-url" placeholder:"URL" help:"URL at which users call the API, for links to the application. Webhooks cannot have this host as their destination, whatever the path, because a delivery that publishes an event would cause another delivery."`
+	AllowOwn       bool          `name:"allow-own-url" help:"Allow --public-url as a destination of webhooks."`
+	CORSOrigins    []string      `name:"cors-origins" placeholder:"ORIGIN,…" help:"Origins whose pages may call the API from a browser, exactly as browsers send them: https://app.example.com. Default: none."`
+	FrameAncestors []string      `name:"frame-ancestors" placeholder:"ORIGIN,…" help:"Origins whose pages may embed the application at /console/ in a frame: https://app.example.com. Default: none."`
+	MaxTypes       int           `name:"max-event-types" default:"5000" help:"Event types that a tenant may add to the built-in ones. 0 means no limit."`
+	MaxMade        int           `name:"max-deliveries" default:"100000" help:"Deliveries that one publish or one batch may create. A larger one is refused as a whole with 422. 0 means no limit."`
+	DrainDelay     time.Duration `default:"2s" help:"How long a stopping API still accepts requests after /readyz has begun to fail, so that load balancers notice. It is part of --shutdown-timeout. 0 means not at all."`
 }
 
 // Delivery configures the sending of requests.
@@ -183,6 +185,7 @@ func (a *API) validate() error {
 			errs = append(errs, fmt.Errorf("--public-url %q: want an absolute http or https URL", a.PublicURL))
 		}
 	}
+	errs = append(errs, a.validateOrigins()...)
 	if a.DrainDelay < 0 {
 		errs = append(errs, fmt.Errorf("--drain-delay %v: want 0s or more", a.DrainDelay))
 	}

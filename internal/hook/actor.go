@@ -9,6 +9,8 @@ type ActorKind string
 const (
 	// ActorKey is an API key.
 	ActorKey ActorKind = "api_key"
+	// ActorSession is the holder of a portal session.
+	ActorSession ActorKind = "portal_session"
 	// ActorCLI is a user of the operating system who runs a command on the server.
 	ActorCLI ActorKind = "cli"
 	// ActorAnonymous is a client of an API without authentication (--auth=none).
@@ -18,9 +20,10 @@ const (
 // Actor is the client that changes something, as the audit log names it (K11).
 type Actor struct {
 	Kind ActorKind
-	// ID identifies the actor within its kind: the id of an API key, or the name of the operating system's user.
+	// ID identifies the actor within its kind: the id of an API key or portal session, or the name of the operating
+	// system's user.
 	ID string
-	// Name is the name of the API key at the time, or of the operating system's user.
+	// Name is the name of the API key or session at the time, or of the operating system's user.
 	Name string
 	// Address is the IP address that the request came from; empty for commands on the server.
 	Address string
@@ -28,6 +31,9 @@ type Actor struct {
 
 // Actor returns the key as the actor of a request from an IP address.
 func (k *APIKey) Actor(address string) Actor {
+	if k.Session != nil {
+		return Actor{Kind: ActorSession, ID: k.Session.ID.String(), Name: k.Name, Address: address}
+	}
 	if k.ID == (KeyID{}) {
 		return Actor{Kind: ActorAnonymous, ID: string(ActorAnonymous), Name: k.Name, Address: address}
 	}

@@ -44,6 +44,9 @@ type APIKey struct {
 	ExpiresAt *time.Time
 	RevokedAt *time.Time
 	CreatedAt time.Time
+	// Session is set if it is no API key, but stands for a portal session in the session's requests (P2). Its scopes are
+	// then empty, and its ID is the session's.
+	Session *PortalSession
 }
 
 // OperatorKeyState is the state of the operator's configured key.

@@ -21,6 +21,8 @@ const (
 	AuditTenantDeleted      AuditAction = "tenant.deleted"
 	AuditKeyCreated         AuditAction = "api_key.created"
 	AuditKeyRevoked         AuditAction = "api_key.revoked"
+	AuditSessionCreated     AuditAction = "portal_session.created"
+	AuditSessionRevoked     AuditAction = "portal_session.revoked"
 	AuditTopicTokenCreated  AuditAction = "topic_token.created" //nolint:gosec // no credential
 	AuditEventTypeCreated   AuditAction = "event_type.created"
 	AuditEventTypeUpdated   AuditAction = "event_type.updated"
@@ -46,15 +48,16 @@ type AuditTargetKind string
 
 // The kinds of targets.
 const (
-	TargetTenant     AuditTargetKind = "tenant"
-	TargetKey        AuditTargetKind = "api_key"
-	TargetTopicToken AuditTargetKind = "topic_token"
-	TargetEventType  AuditTargetKind = "event_type"
-	TargetWebhook    AuditTargetKind = "webhook"
-	TargetSigningKey AuditTargetKind = "signing_key"
-	TargetSecrets    AuditTargetKind = "secrets"
-	TargetDelivery   AuditTargetKind = "delivery"
-	TargetReplay     AuditTargetKind = "replay"
+	TargetTenant        AuditTargetKind = "tenant"
+	TargetKey           AuditTargetKind = "api_key"
+	TargetTopicToken    AuditTargetKind = "topic_token"
+	TargetPortalSession AuditTargetKind = "portal_session"
+	TargetEventType     AuditTargetKind = "event_type"
+	TargetWebhook       AuditTargetKind = "webhook"
+	TargetSigningKey    AuditTargetKind = "signing_key"
+	TargetSecrets       AuditTargetKind = "secrets"
+	TargetDelivery      AuditTargetKind = "delivery"
+	TargetReplay        AuditTargetKind = "replay"
 )
 
 // AuditTarget is the thing that an action has changed. It may be gone.

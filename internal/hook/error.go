@@ -21,6 +21,7 @@ const (
 	KindPrecondition  Kind = "precondition" // the resource is not in a state that allows it
 	KindShared        Kind = "shared"       // all tenants share it, so no tenant may change it (K6)
 	KindUnauthorized  Kind = "unauthorized"
+	KindSessionEnded  Kind = "session_ended" // the token is that of a portal session that has ended (P2)
 	KindForbidden     Kind = "forbidden"
 	KindSuspended     Kind = "suspended" // the tenant is suspended (K8)
 	KindTooLarge      Kind = "too_large"
@@ -35,7 +36,7 @@ const (
 // Kinds lists every kind.
 func Kinds() []Kind {
 	return []Kind{
-		KindInvalid, KindUnprocessable, KindNotFound, KindNoTenant, KindConflict, KindPrecondition, KindShared, KindUnauthorized, KindForbidden,
+		KindInvalid, KindUnprocessable, KindNotFound, KindNoTenant, KindConflict, KindPrecondition, KindShared, KindUnauthorized, KindSessionEnded, KindForbidden,
 		KindTooLarge, KindMediaType, KindRateLimited, KindLimit, KindLoop, KindUnavailable, KindInternal,
 	}
 }
@@ -105,6 +106,11 @@ func NoTenant() *Error {
 // Suspended returns the error for what a suspended tenant must not do (K8).
 func Suspended() *Error {
 	return &Error{Kind: KindSuspended, Message: "the tenant is suspended: nothing is published or sent for it until it is active again"}
+}
+
+// SessionEnded returns the error for the token of a portal session that has expired or was revoked (P2).
+func SessionEnded() *Error {
+	return &Error{Kind: KindSessionEnded, Message: "the portal session has ended: open a new link"}
 }
 
 // Unprocessable returns the error for a wrong value at one location.

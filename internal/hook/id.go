@@ -27,6 +27,8 @@ type (
 	ReplayID [16]byte
 	// AuditID identifies an entry of the audit log. Its prefix is aud.
 	AuditID [16]byte
+	// PortalSessionID identifies a portal session. Its prefix is ps.
+	PortalSessionID [16]byte
 )
 
 const (
@@ -37,6 +39,7 @@ const (
 	prefixKey      = "key"
 	prefixReplay   = "rpl"
 	prefixAudit    = "aud"
+	prefixSession  = "ps"
 )
 
 // DefaultTenant returns the id of the tenant "default", which exists from the start (spec 0).
@@ -52,6 +55,8 @@ func (id DeliveryID) String() string { return formatID(prefixDelivery, id) }
 func (id KeyID) String() string      { return formatID(prefixKey, id) }
 func (id ReplayID) String() string   { return formatID(prefixReplay, id) }
 func (id AuditID) String() string    { return formatID(prefixAudit, id) }
+
+func (id PortalSessionID) String() string { return formatID(prefixSession, id) }
 
 // UUID returns the identifier as the Commenda surface shows it (spec 0).
 func (id WebhookID) UUID() string { return formatUUID(id) }
@@ -127,6 +132,11 @@ func ParseKeyID(s string) (KeyID, error) { return parseID[KeyID](prefixKey, s) }
 
 // ParseReplayID reads rpl_…. The error says what is wrong with it.
 func ParseReplayID(s string) (ReplayID, error) { return parseID[ReplayID](prefixReplay, s) }
+
+// ParsePortalSessionID reads ps_…. The error says what is wrong with it.
+func ParsePortalSessionID(s string) (PortalSessionID, error) {
+	return parseID[PortalSessionID](prefixSession, s)
+}
 
 // Time returns when the identifier was made, to the millisecond.
 func (id EventID) Time() time.Time { return idTime(id) }

@@ -43,6 +43,10 @@ func idKinds() map[string]idKind {
 			func(b [16]byte) string { return hook.KeyID(b).String() },
 			func(s string) ([16]byte, error) { id, err := hook.ParseKeyID(s); return id, err },
 		},
+		"ps": {
+			func(b [16]byte) string { return hook.PortalSessionID(b).String() },
+			func(s string) ([16]byte, error) { id, err := hook.ParsePortalSessionID(s); return id, err },
+		},
 	}
 }
 

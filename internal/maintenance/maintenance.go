@@ -23,6 +23,7 @@ type Store interface {
 	Cancellations
 	AuditLog
 	Usage
+	PortalSessions
 }
 
 // Config is the configuration of New. Store and Logger are required.
@@ -98,6 +99,7 @@ func (m *Maintenance) round(ctx context.Context) time.Duration {
 		m.purgeIdempotencyKeys,
 		m.purgeProcesses,
 		m.purgeSecrets,
+		m.purgeSessions,
 		// Before partitions are dropped: a test that no client waits for must not outlive its day.
 		m.cancelStaleTests,
 		m.dropPartitions,

@@ -71,6 +71,10 @@ func (s *store) PurgeAuditLog(_ context.Context, age time.Duration) (int64, erro
 	return 0, s.call("audit log", age)
 }
 
+func (s *store) PurgeSessions(_ context.Context, age time.Duration) (int64, error) {
+	return 0, s.call("sessions", age)
+}
+
 func (s *store) PurgeUsage(_ context.Context, age time.Duration) (int64, error) {
 	return 0, s.call("usage", age)
 }
@@ -138,7 +142,7 @@ func pass(d time.Duration) {
 // The slow jobs run in their order, also when some fail: tests are canceled before their day can be dropped.
 func TestRound(t *testing.T) {
 	t.Parallel()
-	all := []string{"make partitions", "keys", "processes", "secrets", "tests", "drop partitions", "replays", "audit log", "usage"}
+	all := []string{"make partitions", "keys", "processes", "secrets", "sessions", "tests", "drop partitions", "replays", "audit log", "usage"}
 	away := hook.Unavailable("the store", nil)
 	failing := map[string]error{}
 	for _, job := range all {
@@ -151,8 +155,8 @@ func TestRound(t *testing.T) {
 	}{
 		"all succeed":       {retention: time.Hour, want: all},
 		"all fail":          {retention: time.Hour, failing: failing, want: all},
-		"kept for ever":     {want: all[:5]},
-		"for ever, failing": {failing: failing, want: all[:5]},
+		"kept for ever":     {want: all[:6]},
+		"for ever, failing": {failing: failing, want: all[:6]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -193,7 +197,7 @@ func TestRounds(t *testing.T) {
 // partition may be missing.
 func TestRoundIsRepeatedSoonAfterAFailure(t *testing.T) {
 	t.Parallel()
-	for _, job := range []string{"make partitions", "keys", "processes", "secrets", "tests", "drop partitions", "replays", "audit log", "usage"} {
+	for _, job := range []string{"make partitions", "keys", "processes", "secrets", "sessions", "tests", "drop partitions", "replays", "audit log", "usage"} {
 		t.Run(job, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {

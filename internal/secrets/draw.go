@@ -23,6 +23,12 @@ func NewAPIKey() hook.Secret {
 	return hook.Secret(apiKeyPrefix + strings.ToLower(text))
 }
 
+// NewPortalToken draws the token of a portal session: gps_ and 52 characters of lower-case base32, 256 bits (P2).
+func NewPortalToken() hook.Secret {
+	text := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(random())
+	return hook.Secret(hook.PortalTokenPrefix + strings.ToLower(text))
+}
+
 // NewWebhookSecret draws a webhook's signing secret: base64 of 32 random bytes, with the prefix whsec_ of Standard
 // Webhooks for the standard profile.
 func NewWebhookSecret(p hook.Profile) hook.Secret {

@@ -424,6 +424,54 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/portal-sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List portal sessions
+         * @description Those that have neither expired nor been revoked, newest first. With Grapnel-Tenant: *, those of all tenants.
+         */
+        get: operations["list-portal-sessions"];
+        put?: never;
+        /**
+         * Create a portal session
+         * @description A link with which a customer opens the application for one account, for a limited time and within the given capabilities. Its token is an API token with the same limits. Only this answer shows it. Create it when the customer asks for it, and send the browser there. It needs a platform key with the scope webhooks, or an account's key with admin, without a limit to topics. An account may have 1,000 sessions at once; one more is refused with 422 LIMIT_EXCEEDED.
+         */
+        post: operations["create-portal-session"];
+        /**
+         * Revoke all portal sessions of an account
+         * @description Their tokens are refused from now on, by every process. It is the account of the API key, or the one that Grapnel-Tenant names.
+         */
+        delete: operations["revoke-portal-sessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/portal-sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke a portal session
+         * @description Its token is refused from now on, by every process: with 401 SESSION_ENDED. Revoking one that has ended changes nothing.
+         */
+        delete: operations["revoke-portal-session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/replays": {
         parameters: {
             query?: never;
@@ -526,6 +574,26 @@ export interface paths {
          * @description The replay continues where it was paused.
          */
         post: operations["resume-replay"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the caller's session
+         * @description Who the API key or the token of a portal session is, for which account it acts, and what it may do.
+         */
+        get: operations["get-session"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1151,17 +1219,17 @@ export interface components {
         };
         AuditActor: {
             /**
-             * @description The API key's id, or the operating system's user.
+             * @description The id of the API key or portal session, or the operating system's user.
              * @example key_01kab1s6rzfkqbzry2kztmfpx1
              */
             id: string;
             /**
-             * @description The API key's name at the time, or the operating system's user.
+             * @description The name of the API key or portal session at the time, or the operating system's user.
              * @example Backend
              */
             name: string;
             /**
-             * @description What kind of client: api_key, cli (a command on the server) or anonymous (--auth=none). There may be more kinds later.
+             * @description What kind of client: api_key, portal_session, cli (a command on the server) or anonymous (--auth=none). There may be more kinds later.
              * @example api_key
              */
             type: string;
@@ -1243,7 +1311,7 @@ export interface components {
              */
             name?: string;
             /**
-             * @description What kind of thing, such as webhook, api_key, event_type, delivery, replay or tenant.
+             * @description What kind of thing, such as webhook, api_key, portal_session, event_type, delivery, replay or tenant.
              * @example webhook
              */
             type: string;
@@ -1770,6 +1838,35 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        CreatePortalSessionRequest: {
+            /**
+             * @description What its holder may do. view: read webhooks, events, deliveries and replays, without secrets. test: send test events. retry: retry deliveries and replay events. manage: create, change, pause and delete webhooks. secrets: read and rotate signing secrets. Each includes view.
+             * @example [
+             *       "view",
+             *       "test",
+             *       "retry"
+             *     ]
+             */
+            capabilities: components["schemas"]["PortalCapability"][];
+            /**
+             * Format: int64
+             * @description How long it is valid, in seconds: a minute to seven days. Default: 3600.
+             * @example 3600
+             */
+            expires_in?: number;
+            /**
+             * @description For whom or what it is. The audit log names it.
+             * @example alice@customer.example
+             */
+            name?: string;
+            /**
+             * @description The account whose things its holder sees: its id, or your own id of it. A platform key must name one, here or by the header Grapnel-Tenant. Default: the account of the API key.
+             * @example default
+             */
+            tenant?: string;
+            /** @description How the application looks in it. Default: its own theme. */
+            theme?: components["schemas"]["PortalTheme"];
+        };
         CreateReplayRequest: {
             /**
              * @description Deliveries chosen one by one, whatever their status; without any other condition. Each event is sent to its webhook again, unless an attempt is to come.
@@ -2041,6 +2138,56 @@ export interface components {
              */
             topics?: string[];
         };
+        CreatedPortalSession: {
+            /**
+             * @description What its holder may do.
+             * @example [
+             *       "view",
+             *       "test",
+             *       "retry"
+             *     ]
+             */
+            capabilities: components["schemas"]["PortalCapability"][];
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-01-15T12:00:00Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it ends, unless it is revoked before.
+             * @example 2026-01-15T13:00:00Z
+             */
+            expires_at: string;
+            /**
+             * @description Names the session in paths.
+             * @example ps_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            id: string;
+            /**
+             * @description For whom or what it is.
+             * @example alice@customer.example
+             */
+            name?: string;
+            /**
+             * @description The id of the account that it is for.
+             * @example ten_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            tenant: string;
+            /** @description How the application looks in it. Absent: its own theme. */
+            theme?: components["schemas"]["PortalTheme"];
+            /**
+             * @description Takes the place of the API key in requests: Authorization: Bearer gps_…. Only this answer shows it.
+             * @example gps_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a
+             */
+            token: string;
+            /**
+             * @description The link that opens the application in this session. Its fragment has the token, and browsers send fragments to nobody.
+             * @example https://hooks.example.com/console/#token=gps_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a
+             */
+            url: string;
+        };
         CreatedTenant: {
             /** @description An admin key of the account. Only this answer shows it. */
             api_key: components["schemas"]["CreatedAPIKey"];
@@ -2164,7 +2311,7 @@ export interface components {
              */
             rate_limit?: number;
             /**
-             * @description Signs every request; its UTF-8 bytes are the key.
+             * @description Signs every request; its UTF-8 bytes are the key. *** for portal sessions without the capability secrets.
              * @example whsec_dGhpcyBpcyBhIHNlY3JldCBmb3IgZXhhbXBsZXM=
              */
             secret: string;
@@ -2937,9 +3084,81 @@ export interface components {
          * @enum {string}
          */
         NotDeliveredReason: "not subscribed" | "inactive" | "created later";
+        /**
+         * @description What its holder may do.
+         * @enum {string}
+         */
+        PortalCapability: "view" | "test" | "retry" | "manage" | "secrets";
+        PortalSession: {
+            /**
+             * @description What its holder may do.
+             * @example [
+             *       "view",
+             *       "test",
+             *       "retry"
+             *     ]
+             */
+            capabilities: components["schemas"]["PortalCapability"][];
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-01-15T12:00:00Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it ends, unless it is revoked before.
+             * @example 2026-01-15T13:00:00Z
+             */
+            expires_at: string;
+            /**
+             * @description Names the session in paths.
+             * @example ps_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            id: string;
+            /**
+             * @description For whom or what it is.
+             * @example alice@customer.example
+             */
+            name?: string;
+            /**
+             * @description The id of the account that it is for.
+             * @example ten_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            tenant: string;
+            /** @description How the application looks in it. Absent: its own theme. */
+            theme?: components["schemas"]["PortalTheme"];
+        };
+        PortalSessionList: {
+            /**
+             * @description Cursor of the next page; null on the last page. A page ends after a bounded search, so it may be short or empty although more pages follow.
+             * @example AXABmrHU6q9ekr-Xz5m6pYVu
+             */
+            next_cursor: string | null;
+            /** @description This page of sessions, newest first. */
+            portal_sessions: components["schemas"]["PortalSession"][];
+        };
+        PortalTheme: {
+            /**
+             * @description The colour of links and buttons, as #rrggbb. Default: the application's own.
+             * @example #1f6feb
+             */
+            accent?: string;
+            /**
+             * @description The text in place of the product's name.
+             * @example Acme webhooks
+             */
+            logo_text?: string;
+            /**
+             * @description Whether it is light or dark. system, the default, follows the reader's system.
+             * @example system
+             * @enum {string}
+             */
+            mode?: "light" | "dark" | "system";
+        };
         Problem: {
             /**
-             * @description The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), EVENT_TYPE_SHARED (409: all accounts share the event type), UNAUTHENTICATED, PERMISSION_DENIED, TENANT_SUSPENDED (403: nothing is published or sent for the account until it is active again), PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
+             * @description The kind of problem, for programs; it never changes. One of INVALID_ARGUMENT, NOT_FOUND, TENANT_NOT_FOUND (404: no such tenant, or not the key's), METHOD_NOT_ALLOWED, ALREADY_EXISTS (409: there is such a thing, or its key stands for another), FAILED_PRECONDITION (409: the state of the thing does not allow it), EVENT_TYPE_SHARED (409: all accounts share the event type), UNAUTHENTICATED, SESSION_ENDED (401: the portal session has expired or was revoked), PERMISSION_DENIED, TENANT_SUSPENDED (403: nothing is published or sent for the account until it is active again), PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (429: come again later; 422: there are as many as there may be), LOOP_DETECTED (422: the publish comes from deliveries of its own events), UNAVAILABLE, INTERNAL.
              * @example INVALID_ARGUMENT
              */
             code: string;
@@ -3459,6 +3678,14 @@ export interface components {
              */
             webhook_id: string;
         };
+        RevokedPortalSessions: {
+            /**
+             * Format: int64
+             * @description How many sessions have ended.
+             * @example 3
+             */
+            revoked: number;
+        };
         RotateSecretRequest: {
             /**
              * Format: int64
@@ -3483,6 +3710,55 @@ export interface components {
          * @enum {string}
          */
         Scope: "admin" | "webhooks" | "publish" | "read";
+        Session: {
+            /**
+             * @description What the caller may do. view, test, retry, manage and secrets are as in a portal session; of an API key they follow from its scopes. keys: manage API keys. operator: act for every tenant.
+             * @example [
+             *       "view",
+             *       "test",
+             *       "retry"
+             *     ]
+             */
+            capabilities: ("view" | "test" | "retry" | "manage" | "secrets" | "keys" | "operator")[];
+            /**
+             * Format: date-time
+             * @description When the session or the API key ends; absent if it never does.
+             * @example 2026-01-15T13:00:00Z
+             */
+            expires_at?: string;
+            /**
+             * @description platform: a platform key. tenant: an API key of an account. portal: a portal session.
+             * @example portal
+             * @enum {string}
+             */
+            kind: "platform" | "tenant" | "portal";
+            /**
+             * @description The name of the portal session or of the API key.
+             * @example alice@customer.example
+             */
+            name?: string;
+            /** @description The account for which the request acts. Absent with a platform key that names none. */
+            tenant?: components["schemas"]["SessionTenant"];
+            /** @description How the application looks in the portal session. Absent: its own theme. */
+            theme?: components["schemas"]["PortalTheme"];
+        };
+        SessionTenant: {
+            /**
+             * @description The platform's own id of the account, if it has one.
+             * @example customer-4711
+             */
+            external_id?: string;
+            /**
+             * @description The account's id.
+             * @example ten_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            id: string;
+            /**
+             * @description The account's name.
+             * @example acme
+             */
+            name: string;
+        };
         /**
          * @description Standard Webhooks signatures that webhook-signature really carries; of the standard profile only. v1 needs a secret of whsec_ and base64.
          * @enum {string}
@@ -4369,12 +4645,14 @@ export type CommendaWebhookWithKey = components['schemas']['CommendaWebhookWithK
 export type CommendaWebhooksFetched = components['schemas']['CommendaWebhooksFetched'];
 export type CreateApiKeyRequest = components['schemas']['CreateAPIKeyRequest'];
 export type CreateCommendaWebhookRequest = components['schemas']['CreateCommendaWebhookRequest'];
+export type CreatePortalSessionRequest = components['schemas']['CreatePortalSessionRequest'];
 export type CreateReplayRequest = components['schemas']['CreateReplayRequest'];
 export type CreateScope = components['schemas']['CreateScope'];
 export type CreateTenantRequest = components['schemas']['CreateTenantRequest'];
 export type CreateTopicTokenRequest = components['schemas']['CreateTopicTokenRequest'];
 export type CreateWebhookRequest = components['schemas']['CreateWebhookRequest'];
 export type CreatedApiKey = components['schemas']['CreatedAPIKey'];
+export type CreatedPortalSession = components['schemas']['CreatedPortalSession'];
 export type CreatedTenant = components['schemas']['CreatedTenant'];
 export type CreatedWebhook = components['schemas']['CreatedWebhook'];
 export type Delivery = components['schemas']['Delivery'];
@@ -4405,6 +4683,10 @@ export type MomentoWebhookId = components['schemas']['MomentoWebhookID'];
 export type MomentoWebhookList = components['schemas']['MomentoWebhookList'];
 export type NotDelivered = components['schemas']['NotDelivered'];
 export type NotDeliveredReason = components['schemas']['NotDeliveredReason'];
+export type PortalCapability = components['schemas']['PortalCapability'];
+export type PortalSession = components['schemas']['PortalSession'];
+export type PortalSessionList = components['schemas']['PortalSessionList'];
+export type PortalTheme = components['schemas']['PortalTheme'];
 export type Problem = components['schemas']['Problem'];
 export type ProblemDetail = components['schemas']['ProblemDetail'];
 export type PublishCommendaEventRequest = components['schemas']['PublishCommendaEventRequest'];
@@ -4424,8 +4706,11 @@ export type ReplayState = components['schemas']['ReplayState'];
 export type ReplayStatus = components['schemas']['ReplayStatus'];
 export type ReplayWebhookRequest = components['schemas']['ReplayWebhookRequest'];
 export type ReplayedWebhook = components['schemas']['ReplayedWebhook'];
+export type RevokedPortalSessions = components['schemas']['RevokedPortalSessions'];
 export type RotateSecretRequest = components['schemas']['RotateSecretRequest'];
 export type Scope = components['schemas']['Scope'];
+export type Session = components['schemas']['Session'];
+export type SessionTenant = components['schemas']['SessionTenant'];
 export type SignatureScheme = components['schemas']['SignatureScheme'];
 export type SigningKey = components['schemas']['SigningKey'];
 export type SigningKeySet = components['schemas']['SigningKeySet'];
@@ -7058,7 +7343,7 @@ export interface operations {
                 limit?: number;
                 /** @description next_cursor of the previous page. Absent: the first page. */
                 cursor?: string;
-                /** @description Only changes by this actor: an API key's id, or an operating system's user. */
+                /** @description Only changes by this actor: the id of an API key or portal session, or an operating system's user. */
                 actor?: string;
                 /** @description Only this action, or those that a pattern like webhook.* matches. */
                 action?: string;
@@ -9927,6 +10212,779 @@ export interface operations {
             };
         };
     };
+    "list-portal-sessions": {
+        parameters: {
+            query?: {
+                /** @description How many entries at most. */
+                limit?: number;
+                /** @description next_cursor of the previous page. Absent: the first page. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "next_cursor": "AXABmrHU6q9ekr-Xz5m6pYVu",
+                     *       "portal_sessions": [
+                     *         {
+                     *           "capabilities": [
+                     *             "view",
+                     *             "test",
+                     *             "retry"
+                     *           ],
+                     *           "created_at": "2026-01-15T12:00:00Z",
+                     *           "expires_at": "2026-01-15T13:00:00Z",
+                     *           "id": "ps_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "name": "alice@customer.example",
+                     *           "tenant": "ten_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "theme": {
+                     *             "accent": "#1f6feb",
+                     *             "logo_text": "Acme webhooks",
+                     *             "mode": "system"
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PortalSessionList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-portal-session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "capabilities": [
+                 *         "view",
+                 *         "test",
+                 *         "retry"
+                 *       ],
+                 *       "tenant": "default"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreatePortalSessionRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "capabilities": [
+                     *         "view",
+                     *         "test",
+                     *         "retry"
+                     *       ],
+                     *       "created_at": "2026-01-15T12:00:00Z",
+                     *       "expires_at": "2026-01-15T13:00:00Z",
+                     *       "id": "ps_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "name": "alice@customer.example",
+                     *       "tenant": "ten_01kab1s6rzfkqbzry2kztmfpx1",
+                     *       "theme": {
+                     *         "accent": "#1f6feb",
+                     *         "logo_text": "Acme webhooks",
+                     *         "mode": "system"
+                     *       },
+                     *       "token": "gps_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a",
+                     *       "url": "https://hooks.example.com/console/#token=gps_3v8d1q6rzfkqbzry2kztmfpx13v8d1q6rzfkqbzry2kztmfpx12a"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CreatedPortalSession"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 408,
+                     *       "title": "Request Timeout",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PAYLOAD_TOO_LARGE",
+                     *       "status": 413,
+                     *       "title": "Request Entity Too Large",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 415,
+                     *       "title": "Unsupported Media Type",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "revoke-portal-sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "revoked": 3
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RevokedPortalSessions"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "revoke-portal-session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id that was given when the resource was made. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-replays": {
         parameters: {
             query?: {
@@ -11613,6 +12671,191 @@ export interface operations {
                      *       "code": "ALREADY_EXISTS",
                      *       "status": 409,
                      *       "title": "Conflict",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "capabilities": [
+                     *         "view",
+                     *         "test",
+                     *         "retry"
+                     *       ],
+                     *       "expires_at": "2026-01-15T13:00:00Z",
+                     *       "kind": "portal",
+                     *       "name": "alice@customer.example",
+                     *       "tenant": {
+                     *         "external_id": "customer-4711",
+                     *         "id": "ten_01kab1s6rzfkqbzry2kztmfpx1",
+                     *         "name": "acme"
+                     *       },
+                     *       "theme": {
+                     *         "accent": "#1f6feb",
+                     *         "logo_text": "Acme webhooks",
+                     *         "mode": "system"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
                      *       "type": "about:blank"
                      *     }
                      */

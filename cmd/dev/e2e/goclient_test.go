@@ -157,6 +157,7 @@ func (to *tour) accounts(ctx context.Context) {
 	require.Equal(t, key.ID, must(t, keys, err, keys.GetJSON200).APIKeys[0].ID)
 	token, err := to.CreateTopicTokenWithResponse(ctx, grapnelapi.CreateTopicTokenRequest{CacheName: "tour", Topics: []string{"a"}})
 	require.NotEmpty(t, must(t, token, err, token.GetJSON201).Token)
+	to.portal(ctx, own)
 	revoked, err := to.RevokeAPIKeyWithResponse(ctx, key.ID)
 	succeeds(t, revoked, err)
 	log, err := to.ListAuditLogWithResponse(ctx, &grapnelapi.ListAuditLogParams{Target: &key.ID})
@@ -177,6 +178,32 @@ func (to *tour) accounts(ctx context.Context) {
 	}
 	gone, err := to.DeleteTenantWithResponse(ctx, own)
 	require.Equal(t, grapnelapi.TenantStatusDeleting, must(t, gone, err, gone.GetJSON202).Status)
+}
+
+// portal makes, lists and revokes portal sessions of a tenant.
+func (to *tour) portal(ctx context.Context, tenant string) {
+	t := to.t
+	t.Helper()
+	acting := func(_ context.Context, r *http.Request) error {
+		r.Header.Set("Grapnel-Tenant", tenant)
+		return nil
+	}
+	request := grapnelapi.CreatePortalSessionRequest{Capabilities: []grapnelapi.PortalCapability{grapnelapi.PortalCapabilityRetry}, Name: new("tour")}
+	var ids []string
+	for range 2 {
+		created, err := to.CreatePortalSessionWithResponse(ctx, request, acting)
+		session := must(t, created, err, created.GetJSON201)
+		require.True(t, strings.HasSuffix(session.URL, "/console/#token="+session.Token))
+		ids = append(ids, session.ID)
+	}
+	listed, err := to.ListPortalSessionsWithResponse(ctx, nil, acting)
+	require.Len(t, must(t, listed, err, listed.GetJSON200).PortalSessions, 2)
+	one, err := to.RevokePortalSessionWithResponse(ctx, ids[0], acting)
+	succeeds(t, one, err)
+	rest, err := to.RevokePortalSessionsWithResponse(ctx, acting)
+	require.EqualValues(t, 1, must(t, rest, err, rest.GetJSON200).Revoked)
+	session, err := to.GetSessionWithResponse(ctx)
+	require.EqualValues(t, "platform", must(t, session, err, session.GetJSON200).Kind)
 }
 
 func (to *tour) standard(ctx context.Context) {
