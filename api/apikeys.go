@@ -48,6 +48,7 @@ type Store interface {
 	tenantStore
 	auditStore
 	usageStore
+	statsStore
 }
 
 // APIKey is an API key without its text.

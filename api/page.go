@@ -30,6 +30,7 @@ const (
 	listMomento    = 'm'
 	listAudit      = 'a'
 	listUsage      = 'u'
+	listChanges    = 'n'
 	// listAllDeliveries are those of all webhooks.
 	listAllDeliveries = 's'
 )
