@@ -30,8 +30,7 @@ type getChangesInput struct {
 }
 
 type getChangesOutput struct {
-	CacheControl string `header:"Cache-Control"`
-	Body         changes
+	Body changes
 }
 
 func (a *API) registerChanges() {
@@ -68,7 +67,7 @@ func (a *API) getChanges(ctx context.Context, in *getChangesInput) (*getChangesO
 	if err != nil {
 		return nil, err
 	}
-	return &getChangesOutput{CacheControl: "no-store", Body: changes{Cursor: changesCursor(cursor), Changed: changed}}, nil
+	return &getChangesOutput{Body: changes{Cursor: changesCursor(cursor), Changed: changed}}, nil
 }
 
 // changesCursorLength is that of a cursor of changes: version, kind, two times and a process.
