@@ -1,16 +1,17 @@
 package api
 
 import (
+	"bytes"
+	"compress/gzip"
 	"embed"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/swaggest/swgui"
-	"github.com/swaggest/swgui/v5emb"
 )
 
 // pageFiles are the files of the documentation page.
@@ -22,6 +23,9 @@ var pageFiles embed.FS
 //
 //go:embed docs/reference.js.gz
 var reference []byte
+
+// referenceTag is the version of reference.
+const referenceTag = `"scalar-1.76.0"`
 
 // serveReference sends the script compressed, and otherwise to the few clients that do not take it so.
 func serveReference(w http.ResponseWriter, r *http.Request) {
@@ -50,8 +54,8 @@ func serveReference(w http.ResponseWriter, r *http.Request) {
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// registerDocs serves the documentation from this binary alone: Swagger UI with the OpenAPI document, and nothing from
-// other servers.
+// registerDocs serves the documentation from this binary alone: the OpenAPI document, and a script
+// that shows it. Nothing comes from other servers.
 func (a *API) registerDocs(mux *http.ServeMux) {
 	own := http.FileServerFS(pageFiles)
 	mux.Handle("GET /docs/{$}", documented(own))

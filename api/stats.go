@@ -20,8 +20,8 @@ type StatsCounts struct {
 	Failed         int64    `json:"failed" doc:"Deliveries that ended for good without success. Those canceled with their webhook are not counted." example:"1"`
 	Attempts       int64    `json:"attempts" doc:"Requests, without tests." example:"44"`
 	FailedAttempts int64    `json:"failed_attempts" doc:"Requests that were not answered with 2xx." example:"4"`
-	LatencyP50     *float64 `json:"latency_p50_ms,omitempty" doc:"Half of the requests took at most so many milliseconds, within a quarter. Absent if there were none." example:"38.2"`
-	LatencyP99     *float64 `json:"latency_p99_ms,omitempty" doc:"99 of 100 requests took at most so many milliseconds, within a quarter. Absent if there were none." example:"412"`
+	LatencyP50     *float64 `json:"latency_p50_ms,omitempty" doc:"Half of the requests took at most about so many milliseconds. Absent if there were none." example:"38.2"`
+	LatencyP99     *float64 `json:"latency_p99_ms,omitempty" doc:"99 of 100 requests took at most about so many milliseconds. Absent if there were none." example:"412"`
 }
 
 // StatsPoint is the counts of a minute, an hour or a day.
@@ -76,7 +76,7 @@ const (
 )
 
 func (a *API) registerStats() {
-	const late = "Counts are 15 seconds late at most. With Grapnel-Tenant: *, those of all tenants."
+	const late = "Latencies are estimates from ranges that grow by 1.6. Counts are 15 seconds late at most. With Grapnel-Tenant: *, those of all tenants."
 	scopes := []hook.Scope{hook.ScopeRead, hook.ScopeWebhooks}
 	register(a, operation{
 		id: "get-stats", method: http.MethodGet, path: "/v1/stats", tag: tagStandard, scopes: scopes, allTenants: true,

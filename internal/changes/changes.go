@@ -143,6 +143,7 @@ func (w *Watch) note(found *hook.Changes, after bool) {
 	if gap {
 		w.missed, w.floor, w.mark = begun, mark, mark
 	}
+	w.missed = min(w.missed, begun) // the store's clock may go back, and its readers' cursors with it
 	wake := gap || w.looked.IsZero() || now.Sub(w.looked) > stale
 	for _, c := range found.List {
 		w.mark, wake = mark, true
@@ -243,14 +244,14 @@ func (w *Watch) answer(scope hook.ChangeScope, since hook.ChangeCursor) (cursor 
 	mark := w.markOf(scope)
 	cursor = hook.ChangeCursor{Seen: w.seen, Process: w.process, Mark: mark}
 	switch {
-	case since == hook.ChangeCursor{}, since.Seen > w.seen+ahead.Microseconds():
+	case since == hook.ChangeCursor{}:
 		changed = true
 	case since.Process == w.process:
 		// All that was seen before the cursor has a mark that is not above the cursor's.
 		changed = mark > since.Mark || since.Seen < w.missed
 	default:
 		// A look that saw what was committed after the cursor ended after the cursor's time.
-		changed = mark > since.Seen || since.Seen < w.floor
+		changed = mark > since.Seen || since.Seen < w.floor || since.Seen > w.seen+ahead.Microseconds()
 	}
 	return cursor, changed, !w.looked.IsZero() && time.Since(w.looked) <= stale, w.changed
 }

@@ -212,7 +212,7 @@ func TestWaiting(t *testing.T) {
 	})
 }
 
-// P7: nobody asks, so nobody looks; whoever comes back after that has missed something, perhaps.
+// P7: nobody asks, so nobody looks. A reader that comes back after that may have missed something.
 func TestIdle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -97,7 +97,7 @@ const LatencyBuckets = 24
 
 // Latencies counts requests by their duration. The bounds of its buckets grow by latencyGrowth from one to the next: bucket
 // 0 is below 1 ms, bucket i from latencyGrowth^(i-1) ms on, and the last one from 30.9 s on. So a percentile that is read
-// from it is wrong by a quarter at most.
+// from it is an estimate: it is in the right bucket.
 type Latencies [LatencyBuckets]int64
 
 // latencyGrowth makes the last bound the longest time-out of a request: 1.6^22 ms = 30.9 s.

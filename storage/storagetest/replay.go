@@ -40,7 +40,7 @@ func (s *Store) replayedTo(r *hook.Replay) (ids []hook.WebhookID) {
 		return []hook.WebhookID{r.WebhookID}
 	}
 	for id, w := range s.webhooks {
-		if (r.WebhookIDs == nil || slices.Contains(r.WebhookIDs, id)) && r.LeavesOut(w) == "" {
+		if (r.WebhookIDs == nil || slices.Contains(r.WebhookIDs, id)) && r.LeavesOut(&w.Webhook) == "" {
 			ids = append(ids, id)
 		}
 	}

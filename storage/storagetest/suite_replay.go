@@ -50,11 +50,17 @@ func (w *world) deferredOf(webhook hook.WebhookID) []hook.DeliveryID {
 // replaying creates n events, a webhook, and a replay of the events for it.
 func (w *world) replaying(n, rate int) (hook.ReplayID, hook.WebhookID) {
 	w.t.Helper()
+	webhook := w.missing(n)
+	return w.AddReplay(w.t, webhook, rate), webhook
+}
+
+// missing creates n events, and a webhook that has missed them.
+func (w *world) missing(n int) hook.WebhookID {
+	w.t.Helper()
 	for range n {
 		w.PublishEarlier(w.t)
 	}
-	webhook := w.webhook()
-	return w.AddReplay(w.t, webhook, rate), webhook
+	return w.webhook()
 }
 
 // replayCases test replays of events that a webhook has missed.
@@ -149,7 +155,7 @@ func replayCases() map[string]func(*world) {
 			require.True(w.t, sleeps())
 		},
 		"a replay over several webhooks defers a delivery of each event for each of them": func(w *world) {
-			_, other := w.replaying(3, 10)
+			other := w.missing(3)
 			a, b := w.webhook(), w.webhook()
 			id := w.AddReplayOver(w.t, []hook.WebhookID{a, b}, 100)
 			made, undrained := w.stepAll(id)
@@ -168,7 +174,7 @@ func replayCases() map[string]func(*world) {
 			require.Equal(w.t, hook.ReplayCompleted, w.step(id).Replay.State)
 		},
 		"a replay over all webhooks makes no more than its rate for all together": func(w *world) {
-			w.replaying(3, 10)
+			w.missing(3)
 			w.webhook()
 			id := w.AddReplayOver(w.t, nil, 4)
 			require.LessOrEqual(w.t, w.step(id).Created, 4)
@@ -179,7 +185,7 @@ func replayCases() map[string]func(*world) {
 			require.Equal(w.t, 6, w.step(id).Replay.Created)
 		},
 		"a replay over several webhooks goes on without those that get nothing any more": func(w *world) {
-			_, a := w.replaying(2, 10)
+			a := w.missing(2)
 			b, c := w.webhook(), w.webhook()
 			id := w.AddReplayOver(w.t, []hook.WebhookID{a, b, c}, 100)
 			w.disable(a)
@@ -190,7 +196,7 @@ func replayCases() map[string]func(*world) {
 			require.Len(w.t, w.deferredOf(c), 2)
 		},
 		"a replay over several webhooks is canceled when none is left": func(w *world) {
-			_, a := w.replaying(2, 10)
+			a := w.missing(2)
 			b := w.webhook()
 			id := w.AddReplayOver(w.t, []hook.WebhookID{a, b}, 100)
 			w.disable(a)
@@ -201,7 +207,7 @@ func replayCases() map[string]func(*world) {
 			require.Zero(w.t, step.Created)
 		},
 		"a replay over several webhooks that is canceled ends its deliveries": func(w *world) {
-			_, a := w.replaying(1, 10)
+			a := w.missing(1)
 			b := w.webhook()
 			id := w.AddReplayOver(w.t, nil, 100)
 			w.stepAll(id)
