@@ -20,7 +20,7 @@ type Changes interface {
 
 type changes struct {
 	Cursor  string `json:"cursor" doc:"What to ask with next time." example:"AW4ABkhsYh0CABI0VngABkhsYg2_wA"`
-	Changed bool   `json:"changed" doc:"Whether something may have changed since the cursor of the request. Read your lists again if so. Without a cursor: true."`
+	Changed bool   `json:"changed" doc:"Whether something may have changed since the cursor of the request. Read your lists again if so. Without a cursor: true." example:"true"`
 }
 
 type getChangesInput struct {

@@ -26,7 +26,7 @@ func TestChanges(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	webhook := f.newWebhook(t, "user.created")
-	another := f.newWebhook(t, "none")
+	another := f.newWebhook(t, "user.deleted")
 	_, key := f.newTenant(t)
 	theirs, every := f.as(key), f.naming("*")
 	var own, their, all, one, two string

@@ -121,7 +121,9 @@ func TestDocsHaveSamples(t *testing.T) {
 		byLabel := map[string]string{}
 		for _, s := range objects(t, op["x-codeSamples"]) {
 			byLabel[s["label"].(string)] = s["source"].(string)
-			require.NotContains(t, s["source"], "{id}", id)
+			if s["label"] != "TypeScript" { // which names operations by their paths
+				require.NotContains(t, s["source"], "{id}", id)
+			}
 		}
 		require.Contains(t, byLabel["curl"], `"$GRAPNEL_URL/`, id)
 		require.Contains(t, byLabel["TypeScript"], "await unwrap(grapnel.", id)

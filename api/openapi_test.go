@@ -171,7 +171,7 @@ func TestSchemaNames(t *testing.T) {
 		"RotateSecretRequest", "Scope", "SignatureScheme", "SigningKey", "SigningKeySet", "Stats", "StatsCounts", "StatsPoint", "Tenant", "TenantDeletion", "TenantLimits", "TenantLimitsRequest", "TenantList", "TenantUsage", "TenantUsagePeriod", "TestWebhookRequest",
 		"TopicDiscontinuity", "TopicItem", "TopicItemList", "TopicMessage", "TopicToken", "TopicValue", "TriggerCommendaWebhookRequest",
 		"UpdateCommendaWebhookRequest", "UpdateReplayRequest", "UpdateTenantRequest", "UpdateWebhookRequest", "Usage", "UsageCounts", "UsagePeriod", "WaitReason", "Waiting", "Warning", "Webhook", "WebhookList", "WebhookProfile",
-		"WebhookSecret", "WebhookStats", "WebhookStatus",
+		"WebhookSecret", "WebhookStats", "WebhookStatsList", "WebhookStatus",
 	}, slices.Sorted(maps.Keys(schemas)))
 	for name, schema := range schemas {
 		require.NotContains(t, answers, name)

@@ -44,7 +44,7 @@ type stats struct {
 	Totals StatsCounts  `json:"totals" doc:"The same over all periods."`
 }
 
-type webhookStats struct {
+type webhookStatsList struct {
 	From     time.Time      `json:"from" doc:"The beginning of what is counted: the request's from, rounded down." example:"2026-01-14T12:00:00Z"`
 	To       time.Time      `json:"to" doc:"The end of what is counted: the request's to, rounded up." example:"2026-01-15T13:00:00Z"`
 	Webhooks []WebhookStats `json:"webhooks" doc:"At most 100 webhooks for which something was counted: first those with the most failed deliveries, then with the most failed attempts, then with the most attempts."`
@@ -63,7 +63,7 @@ type (
 	getStatsOutput struct{ Body stats }
 
 	getWebhookStatsInput  struct{ StatsQuery }
-	getWebhookStatsOutput struct{ Body webhookStats }
+	getWebhookStatsOutput struct{ Body webhookStatsList }
 )
 
 // Bounds of statistics: the time that they cover by default, the periods that they have by default and at most, and the webhooks
@@ -123,7 +123,7 @@ func (a *API) listWebhookStats(ctx context.Context, in *getWebhookStatsInput) (*
 	if err != nil {
 		return nil, err
 	}
-	return &getWebhookStatsOutput{Body: webhookStats{From: f.From, To: f.To, Webhooks: viewAll(found, func(w *hook.WebhookStats) WebhookStats {
+	return &getWebhookStatsOutput{Body: webhookStatsList{From: f.From, To: f.To, Webhooks: viewAll(found, func(w *hook.WebhookStats) WebhookStats {
 		return WebhookStats{WebhookID: w.WebhookID.String(), StatsCounts: viewStats(&w.Stats)}
 	})}}, nil
 }

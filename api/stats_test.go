@@ -15,7 +15,7 @@ func TestStats(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	webhook := f.newWebhook(t, "user.created")
-	other := f.newWebhook(t, "other")
+	other := f.newWebhook(t, "user.deleted")
 	f.deliver(t, webhook,
 		hook.Attempt{StartedAt: time.Now(), Duration: 100 * time.Millisecond, StatusCode: 500, Class: hook.ClassStatus, Error: "HTTP 500"},
 		hook.Attempt{StartedAt: time.Now(), Duration: 100 * time.Millisecond, StatusCode: 200})
@@ -50,7 +50,7 @@ func TestStats(t *testing.T) {
 	theirs := f.as(key)
 	require.InDelta(t, 0, theirs.get(t, "/v1/stats").object(t, http.StatusOK)["totals"].(map[string]any)["attempts"], 0)
 	require.Empty(t, theirs.get(t, "/v1/stats/webhooks").object(t, http.StatusOK)["webhooks"])
-	theirs.get(t, "/v1/stats?webhook="+webhook).problem(t, http.StatusNotFound, "WEBHOOK_NOT_FOUND")
+	theirs.get(t, "/v1/stats?webhook="+webhook).problem(t, http.StatusNotFound, "NOT_FOUND")
 	every := f.naming("*")
 	require.InDelta(t, 2, every.get(t, "/v1/stats").object(t, http.StatusOK)["totals"].(map[string]any)["attempts"], 0)
 	require.InDelta(t, 2, every.get(t, "/v1/stats?webhook="+webhook).object(t, http.StatusOK)["totals"].(map[string]any)["attempts"], 0)

@@ -90,7 +90,8 @@ func (s *Store) EventTypeNames(ctx context.Context, tenant hook.TenantID) ([]str
 // EventType reads a type as the tenant knows it: its own, or the shared one.
 func (s *Store) EventType(ctx context.Context, tenant hook.TenantID, name string) (hook.EventType, error) {
 	rows, _ := s.pool.Query(ctx, `
-		select `+eventTypeColumns+` from (select $1::uuid as tenant_id, $2::text as name) k cross join lateral (`+knownType+`) t`, [16]byte(tenant), name)
+		select `+eventTypeColumns+` from (
+			select t.* from (select $1::uuid as tenant_id, $2::text as name) k cross join lateral (`+knownType+`) t) t`, [16]byte(tenant), name)
 	t, err := pgx.CollectExactlyOneRow(rows, scanEventType)
 	if err != nil {
 		return hook.EventType{}, notFound("event type", fmt.Errorf("read event type %s: %w", name, err))
