@@ -68,8 +68,8 @@ func TestStatsPeriods(t *testing.T) {
 		"from=" + ago(5*24*time.Hour): "hour", "from=" + ago(6*24*time.Hour): "day", "from=" + ago(300*24*time.Hour): "day",
 		"from=" + ago(20*24*time.Hour) + "&to=" + ago(20*24*time.Hour-time.Hour): "hour", // its minutes are gone
 		"from=" + ago(50*24*time.Hour) + "&to=" + ago(49*24*time.Hour):           "day",
-		"step=minute&from=" + ago(6*time.Hour-time.Minute):                                   "minute",
-		"step=hour&from=" + ago(35*24*time.Hour-time.Hour):                                 "hour",
+		"step=minute&from=" + ago(6*time.Hour-time.Minute):                       "minute",
+		"step=hour&from=" + ago(35*24*time.Hour-time.Hour):                       "hour",
 		"from=2026-01-15T00:00:00Z&to=2026-01-15T00:00:00Z":                      "day",
 	} {
 		s := f.get(t, "/v1/stats?"+query).object(t, http.StatusOK)

@@ -33,8 +33,8 @@ func BenchmarkStats(b *testing.B) {
 		name, since string
 		webhooks    string
 	}{{"day", "30 days", `true`}, {"hour", "30 days", `w.id in (select id from webhooks order by id limit 2000)`}, {"minute", "6 hours", `w.id in (select id from webhooks order by id limit 2000)`}} {
-		exec(`insert into stats select w.tenant_id, w.id, $1, at, ` + counts + ` from
-			generate_series(date_trunc($1, now() - $2::interval, 'UTC'), now(), ('1 ' || $1)::interval) at, webhooks w where ` + step.webhooks, step.name, step.since)
+		exec(`insert into stats select w.tenant_id, w.id, $1, at, `+counts+` from
+			generate_series(date_trunc($1, now() - $2::interval, 'UTC'), now(), ('1 ' || $1)::interval) at, webhooks w where `+step.webhooks, step.name, step.since)
 		exec(`insert into stats select distinct t.id, '00000000-0000-0000-0000-000000000000'::uuid, $1, at, `+counts+` from
 			generate_series(date_trunc($1, now() - $2::interval, 'UTC'), now(), ('1 ' || $1)::interval) at, tenants t`, step.name, step.since)
 	}
