@@ -68,7 +68,10 @@ func watchers(b *testing.B, c *apiClient, n int) (stop func()) {
 
 // changesSince waits for a change since the cursor, and returns the next one.
 func changesSince(ctx context.Context, client *http.Client, url, key, cursor string) (next string, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/changes?wait=25&since="+cursor, nil)
+	if cursor != "" {
+		cursor = "&since=" + cursor
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/changes?wait=25"+cursor, nil)
 	if err != nil {
 		return "", err
 	}
