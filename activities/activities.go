@@ -73,3 +73,17 @@ func (a *Activities) window(ctx context.Context) delivery.Window {
 	info := activity.GetInfo(ctx)
 	return a.engine.Window(info.Deadline, activity.GetWorkerStopChannel(ctx)).Waited(info.StartedTime.Sub(info.ScheduledTime))
 }
+
+// inSteps makes steps until one ends the work, or returns an error, which asks for the next run, or until the process is
+// stopping: then stopped returns that error.
+func inSteps[R any](window delivery.Window, step func() (result R, ended bool, err error), stopped func() error) (none R, err error) {
+	for {
+		result, ended, err := step()
+		switch {
+		case err != nil || ended:
+			return result, err
+		case window.IsStopping():
+			return none, stopped()
+		}
+	}
+}

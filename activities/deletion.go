@@ -34,32 +34,30 @@ const (
 // DeleteTenant deletes a tenant with all that it has, step by step (K8). Until the tenant is gone it returns an error that
 // asks for the next run. Its progress is in the store, so a run that is lost costs nothing.
 func (a *Activities) DeleteTenant(ctx context.Context, in contract.DeletionInput) (contract.DeletionResult, error) {
-	window, began := a.window(ctx), a.now()
-	for {
-		step, err := a.deletions.DeletionStep(ctx, in.TenantID)
-		pause := time.Duration(0)
-		switch {
-		case hook.KindOf(err) == hook.KindNoTenant:
-			return contract.DeletionResult{}, nil
-		case err != nil:
-			a.noteDeletion(ctx, in.TenantID, delivery.MaxRetryPause)
-			return contract.DeletionResult{}, a.ours(ctx, "delete tenant", err)
-		case step.Gone:
-			return contract.DeletionResult{Webhooks: step.Webhooks, Events: step.Events, Deliveries: step.Deliveries, Canceled: step.Canceled}, nil
-		case step.Waiting:
-			pause = deletionLook
-		case window.IsStopping():
-			pause = delivery.StopRetry
-		case a.now().Sub(began) >= deletionFor:
-			pause = deletionPause
-		default:
-			continue
-		}
+	began, step := a.now(), hook.DeletionStep{}
+	again := func(pause time.Duration) error {
 		activity.RecordHeartbeat(ctx, deletionBeat{Phase: step.Phase, Webhooks: step.Webhooks, Events: step.Events, Deliveries: step.Deliveries})
 		a.noteDeletion(ctx, in.TenantID, pause)
-		return contract.DeletionResult{}, runAgain(pause, fmt.Sprintf("%s: %d webhooks, %d events and %d deliveries deleted",
-			step.Phase, step.Webhooks, step.Events, step.Deliveries))
+		return runAgain(pause, fmt.Sprintf("%s: %d webhooks, %d events and %d deliveries deleted", step.Phase, step.Webhooks, step.Events, step.Deliveries))
 	}
+	window := a.window(ctx)
+	return inSteps(window, func() (result contract.DeletionResult, ended bool, err error) {
+		step, err = a.deletions.DeletionStep(ctx, in.TenantID)
+		switch {
+		case hook.KindOf(err) == hook.KindNoTenant:
+			return result, true, nil
+		case err != nil:
+			a.noteDeletion(ctx, in.TenantID, delivery.MaxRetryPause)
+			return result, false, a.ours(ctx, "delete tenant", err)
+		case step.Gone:
+			return contract.DeletionResult{Webhooks: step.Webhooks, Events: step.Events, Deliveries: step.Deliveries, Canceled: step.Canceled}, true, nil
+		case step.Waiting:
+			return result, false, again(deletionLook)
+		case a.now().Sub(began) >= deletionFor && !window.IsStopping():
+			return result, false, again(deletionPause)
+		}
+		return result, false, nil
+	}, func() error { return again(delivery.StopRetry) })
 }
 
 // deletionBeat is the heartbeat, for a person.

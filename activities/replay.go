@@ -40,15 +40,8 @@ const (
 // progress is in the store, so a run that is lost costs nothing.
 func (a *Activities) Replay(ctx context.Context, in contract.ReplayInput) (contract.ReplayResult, error) {
 	r := replay{acts: a, window: a.window(ctx), id: in.ReplayID, began: a.now()}
-	for {
-		result, ended, err := r.step(ctx)
-		switch {
-		case err != nil || ended:
-			return result, err
-		case r.window.IsStopping():
-			return contract.ReplayResult{}, r.again(ctx, delivery.ErrStopping)
-		}
-	}
+	return inSteps(r.window, func() (contract.ReplayResult, bool, error) { return r.step(ctx) },
+		func() error { return r.again(ctx, delivery.ErrStopping) })
 }
 
 // replay is one run of the activity.

@@ -37,7 +37,10 @@ func (f *fixture) naming(tenant string) *fixture {
 
 // allTenants lists the operations on which Grapnel-Tenant may be *.
 func allTenants() []string {
-	return []string{"list-webhooks", "list-events", "list-replays", "search-deliveries", "list-audit-log", "list-portal-sessions"}
+	return []string{
+		"list-webhooks", "list-events", "list-replays", "search-deliveries", "list-audit-log", "list-portal-sessions",
+		"get-stats", "list-webhook-stats", "get-changes",
+	}
 }
 
 // K3: a platform key acts for the tenant that the request names, by id or by external id, on all three surfaces, and

@@ -34,6 +34,7 @@ type Deps struct {
 	Sender       ManualSender
 	Destinations Destinations
 	Topics       Topics
+	Changes      Changes
 	Logger       *slog.Logger
 	Config       Config
 	// Checks decide the answer of /readyz, by name. If one fails, the process is not ready.
@@ -151,8 +152,9 @@ const (
 
 // New returns an API. It starts nothing.
 func New(d Deps) (*API, error) {
-	if d.Store == nil || d.Dispatcher == nil || d.Sender == nil || d.Destinations == nil || d.Topics == nil || d.Logger == nil {
-		return nil, errors.New("api: store, dispatcher, sender, destinations, topics and logger are required")
+	if d.Store == nil || d.Dispatcher == nil || d.Sender == nil || d.Destinations == nil || d.Topics == nil ||
+		d.Changes == nil || d.Logger == nil {
+		return nil, errors.New("api: store, dispatcher, sender, destinations, topics, changes and logger are required")
 	}
 	return build(d), nil
 }
@@ -209,6 +211,8 @@ func build(d Deps) *API {
 	a.registerAudit()
 	a.registerUsage()
 	a.registerTenantUsage()
+	a.registerStats()
+	a.registerChanges()
 	a.registerMomento()
 	a.registerTopics()
 	a.registerCommenda()

@@ -49,6 +49,7 @@ type Store interface {
 	tenantStore
 	auditStore
 	usageStore
+	statsStore
 }
 
 // APIKey is an API key without its text.

@@ -1,38 +1,68 @@
 package api
 
 import (
+	"bytes"
+	"compress/gzip"
 	"embed"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/swaggest/swgui"
-	"github.com/swaggest/swgui/v5emb"
 )
 
-// pageFiles are the files of the documentation page. The page of the Swagger UI package is not used, because it
-// contains inline scripts.
+// pageFiles are the files of the documentation page.
 //
-//go:embed docs
+//go:embed docs/index.html docs/page.css docs/page.js docs/icon.svg
 var pageFiles embed.FS
 
-// docsPolicy is the content security policy of the documentation page: it may load files of this server and the data
-// URLs in Swagger UI's styles.
+// reference is the script that shows the document, compressed with gzip: docs/README.md says where it is from.
+//
+//go:embed docs/reference.js.gz
+var reference []byte
+
+// referenceTag is the version of reference.
+const referenceTag = `"scalar-1.76.0"`
+
+// serveReference sends the script compressed, and otherwise to the few clients that do not take it so.
+func serveReference(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", "text/javascript; charset=utf-8")
+	h.Set("Vary", "Accept-Encoding")
+	h.Set("Etag", referenceTag)
+	if r.Header.Get("If-None-Match") == referenceTag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	if quality(r.Header.Get("Accept-Encoding"), "gzip") > 0 {
+		h.Set("Content-Encoding", "gzip")
+		_, _ = w.Write(reference) // an error means that the client has gone
+		return
+	}
+	unzip, err := gzip.NewReader(bytes.NewReader(reference))
+	if err != nil {
+		panic("api: embedded script: " + err.Error()) // impossible: a test reads it
+	}
+	_, _ = io.Copy(w, unzip) //nolint:gosec // it is our own file; an error means that the client has gone
+}
+
+// docsPolicy is the content security policy of the documentation page: it may load files of this server, and what its script
+// makes, styles and images in data URLs.
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// registerDocs serves the documentation from this binary alone: Swagger UI with the OpenAPI document, and nothing from
-// other servers.
+// registerDocs serves the documentation from this binary alone: the OpenAPI document, and a script
+// that shows it. Nothing comes from other servers.
 func (a *API) registerDocs(mux *http.ServeMux) {
 	own := http.FileServerFS(pageFiles)
-	swagger := v5emb.NewHandlerWithConfig(swgui.Config{Title: "Grapnel API", BasePath: "/docs/"})
 	mux.Handle("GET /docs/{$}", documented(own))
-	mux.Handle("GET /docs/page.js", documented(own))
-	mux.Handle("GET /docs/page.css", documented(own))
-	mux.Handle("GET /docs/", documented(swagger))
+	for _, name := range []string{"page.js", "page.css", "icon.svg"} {
+		mux.Handle("GET /docs/"+name, documented(own))
+	}
+	mux.Handle("GET /docs/reference.js", documented(http.HandlerFunc(serveReference)))
 	document := sync.OnceValues(func() ([]byte, error) { return docsDocument(a.huma.OpenAPI()) })
 	mux.HandleFunc("GET /docs/openapi.json", func(w http.ResponseWriter, r *http.Request) {
 		text, err := document()
@@ -61,8 +91,9 @@ func documented(next http.Handler) http.Handler {
 	})
 }
 
-// docsDocument returns the OpenAPI document for the documentation page. It has only one security scheme, so that the
-// page has a single field for the API key; the published document has all of them.
+// docsDocument returns the OpenAPI document for the documentation page (P8). It has only one security scheme, so that the
+// page has a single field for the API key; tags by resource, in groups by audience; and samples in several languages. The
+// published document has all schemes, and neither groups nor samples.
 func docsDocument(doc *huma.OpenAPI) ([]byte, error) {
 	text, err := json.Marshal(doc)
 	if err != nil {
@@ -73,6 +104,8 @@ func docsDocument(doc *huma.OpenAPI) ([]byte, error) {
 		return nil, fmt.Errorf("read the document: %w", err)
 	}
 	keepBearer(shown)
+	groupOperations(shown)
+	addSamples(shown)
 	if text, err = json.Marshal(shown); err != nil {
 		return nil, fmt.Errorf("write the document: %w", err)
 	}

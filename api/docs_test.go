@@ -2,7 +2,9 @@ package api_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -23,7 +25,11 @@ func TestDocs(t *testing.T) {
 	require.Contains(t, page.header.Get("Content-Type"), "text/html")
 	html := string(page.body)
 	require.NotRegexp(t, `(?i)(src|href|url|import|action)\s*[=(:]?\s*["'(]*\s*(https?:)?//`, html)
-	require.Contains(t, string(stranger.get(t, "/docs/page.js").body), `url: "openapi.json"`)
+	script := string(stranger.get(t, "/docs/page.js").body)
+	require.Contains(t, script, `url: "openapi.json"`)
+	for _, off := range []string{"withDefaultFonts: false", "telemetry: false", `proxyUrl: ""`} {
+		require.Contains(t, script, off)
+	}
 	require.Equal(t, http.StatusOK, stranger.get(t, "/docs/openapi.json").status)
 	assets := regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindAllStringSubmatch(html, -1)
 	require.NotEmpty(t, assets)
@@ -60,5 +66,76 @@ func TestDocumentIsServed(t *testing.T) {
 		}
 		require.Equal(t, version, doc["openapi"], path)
 		require.Len(t, doc["paths"], len(api.Document("test").Paths), path)
+	}
+}
+
+// docsOperations returns the operations of the documentation page's document by their ids.
+func docsOperations(t *testing.T, f *fixture) (doc map[string]any, byID map[string]map[string]any) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal(f.as("").get(t, "/docs/openapi.json").body, &doc))
+	byID = map[string]map[string]any{}
+	for _, item := range doc["paths"].(map[string]any) {
+		for _, op := range item.(map[string]any) {
+			if op, ok := op.(map[string]any); ok && op["operationId"] != nil {
+				byID[op["operationId"].(string)] = op
+			}
+		}
+	}
+	require.NotEmpty(t, byID)
+	return doc, byID
+}
+
+// P8: every operation belongs to a resource, and every resource to an audience.
+func TestDocsAreGrouped(t *testing.T) {
+	t.Parallel()
+	doc, byID := docsOperations(t, setup(t))
+	described, grouped := map[string]bool{}, map[string]bool{}
+	for _, tag := range objects(t, doc["tags"]) {
+		require.NotEmpty(t, tag["description"])
+		described[tag["name"].(string)] = true
+	}
+	for _, group := range objects(t, doc["x-tagGroups"]) {
+		for _, name := range group["tags"].([]any) {
+			require.False(t, grouped[name.(string)], "%s is in two groups", name)
+			grouped[name.(string)] = true
+		}
+	}
+	require.Equal(t, described, grouped)
+	for id, op := range byID {
+		require.Len(t, op["tags"], 1, id)
+		require.True(t, grouped[op["tags"].([]any)[0].(string)], "%s has no group: add its path to docsGroups", id)
+	}
+}
+
+// P8: every operation has samples. Those of Go call methods of the client with as many arguments as they have, those of the
+// command line name commands.
+func TestDocsHaveSamples(t *testing.T) {
+	t.Parallel()
+	client, err := os.ReadFile("../clients/go/grapnelapi.gen.go")
+	require.NoError(t, err)
+	commands, err := os.ReadFile("../docs/cli.md")
+	require.NoError(t, err)
+	_, byID := docsOperations(t, setup(t))
+	called := regexp.MustCompile(`(?s)client\.(\w+WithResponse)\((.*)\)\nif err`)
+	for id, op := range byID {
+		byLabel := map[string]string{}
+		for _, s := range objects(t, op["x-codeSamples"]) {
+			byLabel[s["label"].(string)] = s["source"].(string)
+			if s["label"] != "TypeScript" { // which names operations by their paths
+				require.NotContains(t, s["source"], "{id}", id)
+			}
+		}
+		require.Contains(t, byLabel["curl"], `"$GRAPNEL_URL/`, id)
+		require.Contains(t, byLabel["TypeScript"], "await unwrap(grapnel.", id)
+		call := called.FindStringSubmatch(byLabel["Go"])
+		require.NotNil(t, call, "%s: %s", id, byLabel["Go"])
+		method := regexp.MustCompile(`func \(c \*ClientWithResponses\) ` + call[1] + `\((.*), reqEditors`).FindSubmatch(client)
+		require.NotNil(t, method, "%s: the Go client has no %s", id, call[1])
+		args := 1 + strings.Count(regexp.MustCompile("(?s)`[^`]*`|\"(?:[^\"\\\\]|\\\\.)*\"").ReplaceAllString(call[2], ""), ",")
+		require.Equal(t, 1+strings.Count(string(method[1]), ","), args, "%s: %s, %s", id, call[0], method[1])
+		if command := byLabel["grapnel"]; command != "" {
+			help := command[strings.LastIndex(command, "\n")+1:]
+			require.Contains(t, string(commands), fmt.Sprintf("\n## %s\n", strings.TrimSuffix(help, " --help")), id)
+		}
 	}
 }

@@ -449,6 +449,22 @@ func (s *faulty) SigningKeys(ctx context.Context, tenant hook.TenantID) ([]hook.
 	return s.Store.SigningKeys(ctx, tenant)
 }
 
+func (s *faulty) Stats(ctx context.Context, f hook.StatsFilter) ([]hook.StatsPoint, error) {
+	if err := s.next("Stats"); err != nil {
+		var r0 []hook.StatsPoint
+		return r0, err
+	}
+	return s.Store.Stats(ctx, f)
+}
+
+func (s *faulty) StatsByWebhook(ctx context.Context, f hook.StatsFilter, limit int) ([]hook.WebhookStats, error) {
+	if err := s.next("StatsByWebhook"); err != nil {
+		var r0 []hook.WebhookStats
+		return r0, err
+	}
+	return s.Store.StatsByWebhook(ctx, f, limit)
+}
+
 func (s *faulty) Tenants(ctx context.Context, search hook.TenantSearch, p hook.Page) ([]hook.Tenant, *[16]byte, error) {
 	if err := s.next("Tenants"); err != nil {
 		var r0 []hook.Tenant

@@ -158,7 +158,7 @@ func TestSchemaNames(t *testing.T) {
 	require.Equal(t, []string{
 		"APIKey", "APIKeyList", "AcceptedEvent", "Attempt", "AttemptError", "AttemptRequest", "AttemptResponse", "AttemptTimings",
 		"AuditActor", "AuditChange", "AuditEntry", "AuditLog", "AuditTarget", "BodyDifference",
-		"CommendaAPIVersion", "CommendaDelivery", "CommendaDeliveryDetail", "CommendaDeliveryList", "CommendaEvent",
+		"Changes", "CommendaAPIVersion", "CommendaDelivery", "CommendaDeliveryDetail", "CommendaDeliveryList", "CommendaEvent",
 		"CommendaEventAccepted", "CommendaWebhook", "CommendaWebhookCreated", "CommendaWebhookFetched", "CommendaWebhookList",
 		"CommendaWebhookStatus", "CommendaWebhookTriggered", "CommendaWebhookUpdated", "CommendaWebhookWithKey",
 		"CommendaWebhooksFetched", "CreateAPIKeyRequest", "CreateCommendaWebhookRequest", "CreatePortalSessionRequest", "CreateReplayRequest", "CreateScope", "CreateTenantRequest", "CreateTopicTokenRequest",
@@ -168,10 +168,10 @@ func TestSchemaNames(t *testing.T) {
 		"NotDeliveredReason", "PortalCapability", "PortalSession", "PortalSessionList", "PortalTheme", "Problem", "ProblemDetail", "PublishCommendaEventRequest", "PublishEventRequest", "PublishEventsRequest",
 		"PublishResult", "PublishedEvents", "PutEventTypeRequest", "PutMomentoWebhookDestination", "PutMomentoWebhookRequest", "PutTenantRequest",
 		"Replay", "ReplayEstimate", "ReplayList", "ReplayProgress", "ReplayState", "ReplayStatus", "ReplayWebhookRequest", "ReplayedWebhook",
-		"RevokedPortalSessions", "RotateSecretRequest", "Scope", "Session", "SessionTenant", "SignatureScheme", "SigningKey", "SigningKeySet", "Tenant", "TenantDeletion", "TenantLimits", "TenantLimitsRequest", "TenantList", "TenantUsage", "TenantUsagePeriod", "TestWebhookRequest",
+		"RevokedPortalSessions", "RotateSecretRequest", "Scope", "Session", "SessionTenant", "SignatureScheme", "SigningKey", "SigningKeySet", "Stats", "StatsCounts", "StatsPoint", "Tenant", "TenantDeletion", "TenantLimits", "TenantLimitsRequest", "TenantList", "TenantUsage", "TenantUsagePeriod", "TestWebhookRequest",
 		"TopicDiscontinuity", "TopicItem", "TopicItemList", "TopicMessage", "TopicToken", "TopicValue", "TriggerCommendaWebhookRequest",
 		"UpdateCommendaWebhookRequest", "UpdateReplayRequest", "UpdateTenantRequest", "UpdateWebhookRequest", "Usage", "UsageCounts", "UsagePeriod", "WaitReason", "Waiting", "Warning", "Webhook", "WebhookList", "WebhookProfile",
-		"WebhookSecret", "WebhookStatus",
+		"WebhookSecret", "WebhookStats", "WebhookStatsList", "WebhookStatus",
 	}, slices.Sorted(maps.Keys(schemas)))
 	for name, schema := range schemas {
 		require.NotContains(t, answers, name)

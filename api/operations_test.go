@@ -68,6 +68,9 @@ func calls() []call {
 		{"create-topic-token", "POST", "/v1/topic-tokens", `{"cache_name":"own","topics":["own"]}`, 201, append(read, hook.ScopeSubscribe)},
 		{"create-tenant", "POST", "/v1/tenants", `{"name":"acme"}`, 201, nil},
 		{"get-usage", "GET", "/v1/usage", "", 200, read},
+		{"get-stats", "GET", "/v1/stats", "", 200, read},
+		{"list-webhook-stats", "GET", "/v1/stats/webhooks", "", 200, read},
+		{"get-changes", "GET", "/v1/changes", "", 200, read},
 		{"list-audit-log", "GET", "/v1/audit-log", "", 200, nil},
 		{"list-tenants", "GET", "/v1/tenants", "", 200, read},
 		{"put-tenant", "PUT", "/v1/tenants/own", `{"limits":{"max_webhooks":5}}`, 200, nil}, // after it was made

@@ -31,6 +31,7 @@ const (
 	listAudit      = 'a'
 	listUsage      = 'u'
 	listSessions   = 'p'
+	listChanges    = 'n'
 	// listAllDeliveries are those of all webhooks.
 	listAllDeliveries = 's'
 )

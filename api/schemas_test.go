@@ -238,7 +238,7 @@ func TestSchemasAreInForceInEveryProcess(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	second, _ := serve(t, api.Deps{
-		Store: f.store, Dispatcher: f.dispatched, Sender: f.sender, Destinations: f.blocked, Topics: f.topics,
+		Store: f.store, Dispatcher: f.dispatched, Sender: f.sender, Destinations: f.blocked, Topics: f.topics, Changes: f.watch,
 		Logger: slog.New(slog.NewTextHandler(f.log, nil)), Config: api.Config{Version: "test"},
 	})
 	second.key = f.key

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/api"
+	"grapnel/internal/changes"
 	"grapnel/internal/hook"
 	"grapnel/internal/pgtest"
 	"grapnel/internal/secrets"
@@ -36,6 +37,7 @@ type fixture struct {
 	blocked    *destinations
 	api        *api.API
 	topics     *topics.Hub // it does not run: only messages that this process publishes wake subscribers
+	watch      *changes.Watch
 	log        *syncbuf.Buffer
 }
 
@@ -76,8 +78,17 @@ func setupLimited(t *testing.T, limits storage.Limits, change ...func(*api.Deps)
 		Store: store, Logger: slog.New(slog.NewTextHandler(f.log, nil)), Age: time.Hour, Newest: 1000, LookEvery: 20 * time.Millisecond,
 	})
 	require.NoError(t, err)
+	f.watch, err = changes.New(changes.Config{Store: store, Logger: slog.New(slog.NewTextHandler(f.log, nil)), Every: 20 * time.Millisecond})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	watched := make(chan error, 1)
+	go func() { watched <- f.watch.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		require.NoError(t, <-watched)
+	})
 	deps := api.Deps{
-		Store: store, Dispatcher: f.dispatched, Sender: f.sender, Destinations: f.blocked, Topics: f.topics,
+		Store: store, Dispatcher: f.dispatched, Sender: f.sender, Destinations: f.blocked, Topics: f.topics, Changes: f.watch,
 		Logger: slog.New(slog.NewTextHandler(f.log, nil)),
 		Config: api.Config{Version: "test", TemporalUI: "http://ui.example/namespaces/default", MaxKeys: 10_000},
 		Checks: map[string]api.Check{"database": store.Ready},

@@ -191,7 +191,7 @@ func TestUpdateWebhookTakesOneConnection(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(store.Close)
 	c, _ := serve(t, api.Deps{
-		Store: store, Dispatcher: f.dispatched, Sender: f.sender, Destinations: f.blocked, Topics: f.topics, Logger: slog.New(slog.DiscardHandler),
+		Store: store, Dispatcher: f.dispatched, Sender: f.sender, Destinations: f.blocked, Topics: f.topics, Changes: f.watch, Logger: slog.New(slog.DiscardHandler),
 		Config: api.Config{Timeout: 5 * time.Second},
 	})
 	c.key = f.key

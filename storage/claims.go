@@ -45,8 +45,11 @@ func (s *Store) DropDeliveries(ctx context.Context, ids []hook.DeliveryID, age t
 			return err
 		}
 		deliveries, err := byID(ctx, tx, raw(dropped))
+		if err != nil {
+			return err
+		}
 		events.failed(deliveries)
-		return err
+		return countFailed(ctx, tx, deliveries)
 	})
 	if err != nil {
 		return hook.Ended{}, mapErr(err)

@@ -129,6 +129,13 @@ func (s *subject) AddReplay(t *testing.T, webhook hook.WebhookID, rate int) hook
 	}).ID
 }
 
+func (s *subject) AddReplayOver(t *testing.T, webhooks []hook.WebhookID, rate int) hook.ReplayID {
+	t.Helper()
+	return s.f.over(t, hook.ReplayMissing, func(r *hook.Replay) {
+		r.WebhookIDs, r.Rate, r.Until = webhooks, rate, time.Now().Add(-5*time.Minute)
+	}).ID
+}
+
 func (s *subject) UpdateReplay(t *testing.T, id hook.ReplayID, change func(*hook.Replay)) {
 	t.Helper()
 	_, err := s.Store.UpdateReplay(t.Context(), hook.DefaultTenant(), id, func(r *hook.Replay) error {

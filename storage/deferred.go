@@ -124,6 +124,9 @@ func (s *Store) ExpireDeferred(ctx context.Context, webhook hook.WebhookID, age 
 			ended = append(ended, expired[i].ID)
 		}
 		events.failed(expired)
+		if err := countFailed(ctx, tx, expired); err != nil {
+			return err
+		}
 		_, err = tx.Exec(ctx, `update webhooks set health = 'failed', failing_since = coalesce(failing_since, now()) where id = $1`, [16]byte(webhook))
 		return err
 	})

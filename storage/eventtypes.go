@@ -16,12 +16,13 @@ import (
 // sharedTenant is hook.DefaultTenant, whose rows the shared types are.
 const sharedTenant = `'00000000-0000-7000-8000-000000000001'::uuid`
 
-// The row by which the tenant $1 knows the type $2. The array keeps the planner on the primary key, which an "or" over two
-// tenants would not.
+// knownType finds the row by which the tenant of a row k(tenant_id, name) knows the type of that name: its own before the
+// shared one. The array keeps the planner on the primary key, which an "or" over two tenants would not; the offset makes it
+// look each name up.
 const knownType = `
-	from event_types t
-	where t.tenant_id = any(array[$1, ` + sharedTenant + `]) and t.name = $2 and (t.tenant_id = $1 or t.shared)
-	order by t.shared limit 1`
+		select t.* from event_types t
+		where t.tenant_id = any(array[k.tenant_id, ` + sharedTenant + `]) and t.name = k.name and (t.tenant_id = k.tenant_id or t.shared)
+		order by t.shared limit 1 offset 0`
 
 // eventTypesSQL lists a page of a tenant's catalogue.
 const eventTypesSQL = `
@@ -88,7 +89,9 @@ func (s *Store) EventTypeNames(ctx context.Context, tenant hook.TenantID) ([]str
 
 // EventType reads a type as the tenant knows it: its own, or the shared one.
 func (s *Store) EventType(ctx context.Context, tenant hook.TenantID, name string) (hook.EventType, error) {
-	rows, _ := s.pool.Query(ctx, `select `+eventTypeColumns+knownType, [16]byte(tenant), name)
+	rows, _ := s.pool.Query(ctx, `
+		select `+eventTypeColumns+` from (
+			select t.* from (select $1::uuid as tenant_id, $2::text as name) k cross join lateral (`+knownType+`) t) t`, [16]byte(tenant), name)
 	t, err := pgx.CollectExactlyOneRow(rows, scanEventType)
 	if err != nil {
 		return hook.EventType{}, notFound("event type", fmt.Errorf("read event type %s: %w", name, err))
@@ -211,11 +214,7 @@ func (s *Store) lookUpTypes(ctx context.Context, list []*typesLookup) error {
 	return nil
 }
 
-// lookUpTypesSQL finds types as knownType does, for pairs of a tenant and a name. The offset makes the planner look each
-// name up by the primary key.
+// lookUpTypesSQL finds types for pairs of a tenant and a name.
 const lookUpTypesSQL = `
-	select n.tenant_id, n.name, t.schema_hash, t.shared from unnest($1::uuid[], $2::text[]) as n(tenant_id, name)
-	cross join lateral (
-		select t.schema_hash, t.shared from event_types t
-		where t.tenant_id = any(array[n.tenant_id, ` + sharedTenant + `]) and t.name = n.name and (t.tenant_id = n.tenant_id or t.shared)
-		order by t.shared limit 1 offset 0) t`
+	select k.tenant_id, k.name, t.schema_hash, t.shared from unnest($1::uuid[], $2::text[]) as k(tenant_id, name)
+	cross join lateral (` + knownType + `) t`

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
@@ -83,7 +82,7 @@ func TenantsPage(search hook.TenantSearch, p hook.Page) []Statement {
 
 // KnownType returns the statement that looks up a type.
 func KnownType() Statement {
-	sql := strings.NewReplacer("$1", "@tenant::uuid", "$2", "@name::text").Replace(`select t.schema_hash` + knownType)
+	sql := `select t.schema_hash from (select @tenant::uuid as tenant_id, @name::text as name) k cross join lateral (` + knownType + `) t`
 	return Statement{sql, pgx.StrictNamedArgs{"tenant": [16]byte{1}, "name": "order.n1"}}
 }
 

@@ -214,18 +214,14 @@ func (m *publishCache) putFanOuts(list []*publishing) {
 }
 
 // preconditionsHold is the SQL condition that an event e's preconditions hold. The type is the one that the tenant knows by
-// the name, its own or the shared one (K6), as in knownType. The offsets make the planner look up
-// each key and type by its index instead of reading all of them.
+// the name (K6). The offsets make the planner look up each key and type by its index instead of reading all of them.
 const preconditionsHold = `
 	(e.key is null or exists (
 		select from api_keys k
 		where k.hash = e.key and (k.tenant_id = e.tenant_id or ` + platformKey + `)
 			and k.revoked_at is null and (k.expires_at is null or k.expires_at > now()) offset 0))
 	and (not e.listed or exists (
-		select from (
-			select t.schema_hash from event_types t
-			where t.tenant_id = any(array[e.tenant_id, ` + sharedTenant + `]) and t.name = e.type and (t.tenant_id = e.tenant_id or t.shared)
-			order by t.shared limit 1) t
+		select from (select e.tenant_id, e.type as name) k cross join lateral (` + knownType + `) t
 		where t.schema_hash is not distinct from e.schema offset 0))`
 
 // tenantIsActive is the SQL condition that the tenant of an event e is active: it exists, and is neither suspended nor being

@@ -241,9 +241,11 @@ const recordSQL = `
 			@manual::bool[], @nth::int[], @was_canceled::bool[], @succeeded::bool[], @state::text[], @next_in::interval[],
 			@status::int[], @error::text[], @error_class::text[], @url::text[], @started_at::timestamptz[], @duration::bigint[],
 			@dns::bigint[], @connect::bigint[], @tls::bigint[], @first_byte::bigint[], @remote_addr::text[],
-			@request_headers::text[], @response_headers::text[], @response_body::bytea[], @response_truncated::bool[], @response_length::bigint[])
+			@request_headers::text[], @response_headers::text[], @response_body::bytea[], @response_truncated::bool[], @response_length::bigint[],
+			@outstanding::bool[], @bucket::smallint[])
 			as r(id, attempt_id, webhook_id, manual, nth, was_canceled, succeeded, state, next_in, status, error, error_class, url, started_at, duration,
-				dns, connect, tls, first_byte, remote_addr, request_headers, response_headers, response_body, response_truncated, response_length)
+				dns, connect, tls, first_byte, remote_addr, request_headers, response_headers, response_body, response_truncated, response_length,
+				outstanding, bucket)
 		left join lateral (select w.id, w.active, w.generation from webhooks w where w.id = r.webhook_id and not r.succeeded offset 0) w on true
 		where not exists (select from attempts a where a.delivery_id = r.id and a.id = r.attempt_id offset 0)
 	), d as (
@@ -307,6 +309,8 @@ func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 		bodies                                           [][]byte
 		truncated                                        []bool
 		lengths                                          []*int64
+		outstanding                                      []bool
+		buckets                                          []int16
 	)
 	for i := range records {
 		r := &records[i]
@@ -337,6 +341,7 @@ func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 		}
 		nextIn, statuses, resHeaders = append(nextIn, next), append(statuses, status), append(resHeaders, response)
 		bodies, truncated, lengths = append(bodies, a.ResponseBody), append(truncated, a.ResponseTruncated), append(lengths, a.ResponseLength)
+		outstanding, buckets = append(outstanding, r.Delivery.Outstanding()), append(buckets, int16(hook.LatencyBucket(a.Duration))) //nolint:gosec // below 24
 	}
 	return pgx.StrictNamedArgs{
 		"id": ids, "attempt_id": attemptIDs, "webhook": webhooks, "first": ids[0], "max_attempts": hook.MaxAttempts,
@@ -344,7 +349,7 @@ func recordArgs(records []hook.Record) pgx.StrictNamedArgs {
 		"error": errs, "error_class": classes, "url": urls, "started_at": started, "duration": duration,
 		"dns": dns, "connect": connect, "tls": tls, "first_byte": firstByte, "remote_addr": remotes,
 		"request_headers": reqHeaders, "response_headers": resHeaders, "response_body": bodies,
-		"response_truncated": truncated, "response_length": lengths,
+		"response_truncated": truncated, "response_length": lengths, "outstanding": outstanding, "bucket": buckets,
 	}
 }
 

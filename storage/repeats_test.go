@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +136,27 @@ func creation() (hook.Webhook, func(hook.Webhook) ([]byte, error)) {
 	w := hook.Webhook{TenantID: hook.DefaultTenant(), URL: "https://example.com", Events: []string{"*"}, Secret: "whsec_geheim", Active: true}
 	w.Normalize()
 	return w, func(w hook.Webhook) ([]byte, error) { return []byte(w.ID.String() + " " + w.Secret.Reveal()), nil }
+}
+
+// K8: the answer about a webhook of a suspended tenant says so, the first time and when it is repeated.
+func TestCreateWebhookOnceForASuspendedTenant(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	w, _ := creation()
+	f.customer(t, "acme")
+	acme, err := f.UpdateTenant(t.Context(), "acme", func(t *hook.Tenant) error {
+		t.Status = hook.TenantSuspended
+		return nil
+	})
+	require.NoError(t, err)
+	w.TenantID = acme.ID
+	key := webhookKey("k", 1)
+	key.TenantID = acme.ID
+	answer := func(w hook.Webhook) ([]byte, error) { return []byte(strconv.FormatBool(w.SuspendedAt != nil)), nil }
+	for range 2 {
+		require.Equal(t, "true", string(must(f.CreateWebhookOnce(t.Context(), w, key, answer))))
+	}
+	require.Equal(t, "true", string(must(f.KeptAnswer(t.Context(), key))))
 }
 
 // A request with a key creates one webhook and gets the same answer for a day. The stored answer is sealed.

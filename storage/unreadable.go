@@ -36,6 +36,9 @@ func (s *Store) ExpireUnreadable(ctx context.Context, ids []hook.DeliveryID, age
 			return err
 		}
 		events.failed(ended)
+		if err := countFailed(ctx, tx, ended); err != nil {
+			return err
+		}
 		webhooks := make([]hook.WebhookID, 0, len(ended))
 		for i := range ended {
 			expired, webhooks = append(expired, ended[i].ID), append(webhooks, ended[i].WebhookID)

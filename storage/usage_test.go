@@ -82,11 +82,11 @@ func TestUsage(t *testing.T) {
 	require.Equal(t, want, f.countRows(t, tenant))
 	require.Equal(t, want, f.used(t, tenant))
 	require.EqualValues(t, 1, func() int64 { u := f.used(t, tenant); return u.Failures() }())
-	moved, err := f.FoldUsage(t.Context())
+	moved, err := f.FoldUsage(t.Context(), 0)
 	require.NoError(t, err)
 	require.Positive(t, moved)
 	require.Equal(t, want, f.used(t, tenant))
-	moved, err = f.FoldUsage(t.Context())
+	moved, err = f.FoldUsage(t.Context(), 0)
 	require.NoError(t, err)
 	require.Zero(t, moved)
 
@@ -121,7 +121,7 @@ func TestUsageWhileItIsSummedUp(t *testing.T) {
 					return nil
 				default:
 				}
-				if _, err := f.FoldUsage(t.Context()); err != nil {
+				if _, err := f.FoldUsage(t.Context(), 0); err != nil {
 					return err
 				}
 			}
@@ -131,7 +131,7 @@ func TestUsageWhileItIsSummedUp(t *testing.T) {
 	close(done)
 	require.NoError(t, folders.Wait())
 	require.Equal(t, hook.Usage{Events: 200, Deliveries: 200, Bytes: 400}, f.used(t, tenant))
-	_, err := f.FoldUsage(t.Context())
+	_, err := f.FoldUsage(t.Context(), 0)
 	require.NoError(t, err)
 	require.Zero(t, scalar[int](t, f, `select count(*) from usage_deltas`))
 	require.Equal(t, hook.Usage{Events: 200, Deliveries: 200, Bytes: 400}, f.used(t, tenant))

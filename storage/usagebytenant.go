@@ -69,7 +69,8 @@ func usageTenants(ctx context.Context, tx pgx.Tx, from hook.TenantID, most int) 
 		), last as (
 			select w.tenant_id from walked w where w.n = @most::int and exists (select from walked where n > @most::int)
 		), new as (
-			select distinct d.tenant_id from usage_deltas d where d.tenant_id >= @from and d.tenant_id <= coalesce((select tenant_id from last), @highest::uuid)
+			select distinct d.tenant_id from usage_deltas d
+			where d.tenant_id >= @from and d.tenant_id <= coalesce((select tenant_id from last), @highest::uuid) and `+isUsage+`
 		)
 		select array(select tenant_id from walked where n <= @most::int union select tenant_id from new), (select tenant_id from last)`,
 		pgx.StrictNamedArgs{"from": [16]byte(from), "most": most, "highest": maxID()}).Scan(&tenants, &id)
@@ -85,7 +86,7 @@ const usageByTenantSQL = `
 			where u.tenant_id = n.tenant_id and u.hour >= @since and u.hour < @until offset 0) u
 		union all
 		select tenant_id, hour, events, deliveries, bytes, attempts, successes from usage_deltas
-		where tenant_id = any(@tenants::uuid[]) and hour >= @since and hour < @until
+		where tenant_id = any(@tenants::uuid[]) and hour >= @since and hour < @until and ` + isUsage + `
 	), summed as (
 		select tenant_id, date_trunc(@by, hour, 'UTC') as start, sum(events)::bigint as events, sum(deliveries)::bigint as deliveries,
 			sum(bytes)::bigint as bytes, sum(attempts)::bigint as attempts, sum(successes)::bigint as successes

@@ -53,7 +53,7 @@ type webhookRow struct {
 // webhook of that cache and name, and over the limit if the tenant has as many webhooks as it may have (K7).
 func (s *Store) CreateWebhook(ctx context.Context, w hook.Webhook) (hook.Webhook, error) {
 	prepare(&w)
-	if err := s.createWebhook(ctx, &w, func(pgx.Tx) error { return nil }); err != nil {
+	if err := s.createWebhook(ctx, &w, nothing, nothing); err != nil {
 		return hook.Webhook{}, err
 	}
 	return w, nil
@@ -67,8 +67,11 @@ func prepare(w *hook.Webhook) {
 	w.Version, w.Generation = 1, 0 // the columns' defaults
 }
 
-// createWebhook stores w. It calls before first, in the same transaction.
-func (s *Store) createWebhook(ctx context.Context, w *hook.Webhook, before func(tx pgx.Tx) error) error {
+// nothing is what most creations do besides.
+func nothing(pgx.Tx) error { return nil }
+
+// createWebhook stores w. In the same transaction it calls before first, and after last, when w has all its values.
+func (s *Store) createWebhook(ctx context.Context, w *hook.Webhook, before, after func(tx pgx.Tx) error) error {
 	form, err := s.sealingForm(ctx, s.pool)
 	if err != nil {
 		return mapErr(fmt.Errorf("insert webhook: %w", err))
@@ -109,7 +112,10 @@ func (s *Store) createWebhook(ctx context.Context, w *hook.Webhook, before func(
 		if err := subscribe(ctx, tx, w); err != nil {
 			return err
 		}
-		return auditWebhook(ctx, tx, hook.AuditWebhookCreated, nil, w)
+		if err := auditWebhook(ctx, tx, hook.AuditWebhookCreated, nil, w); err != nil {
+			return err
+		}
+		return after(tx)
 	})
 	if err != nil {
 		return mapErr(fmt.Errorf("insert webhook: %w", err))

@@ -605,6 +605,27 @@ func (e SigningKeyUse) Valid() bool {
 	}
 }
 
+// Defines values for StatsStep.
+const (
+	StatsStepDay    StatsStep = "day"
+	StatsStepHour   StatsStep = "hour"
+	StatsStepMinute StatsStep = "minute"
+)
+
+// Valid indicates whether the value is a known member of the StatsStep enum.
+func (e StatsStep) Valid() bool {
+	switch e {
+	case StatsStepDay:
+		return true
+	case StatsStepHour:
+		return true
+	case StatsStepMinute:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for TenantStatus.
 const (
 	TenantStatusActive    TenantStatus = "active"
@@ -845,6 +866,48 @@ func (e ListEventTypesParamsDeprecated) Valid() bool {
 	case ListEventTypesParamsDeprecatedFalse:
 		return true
 	case ListEventTypesParamsDeprecatedTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetStatsParamsStep.
+const (
+	GetStatsParamsStepDay    GetStatsParamsStep = "day"
+	GetStatsParamsStepHour   GetStatsParamsStep = "hour"
+	GetStatsParamsStepMinute GetStatsParamsStep = "minute"
+)
+
+// Valid indicates whether the value is a known member of the GetStatsParamsStep enum.
+func (e GetStatsParamsStep) Valid() bool {
+	switch e {
+	case GetStatsParamsStepDay:
+		return true
+	case GetStatsParamsStepHour:
+		return true
+	case GetStatsParamsStepMinute:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListWebhookStatsParamsStep.
+const (
+	ListWebhookStatsParamsStepDay    ListWebhookStatsParamsStep = "day"
+	ListWebhookStatsParamsStepHour   ListWebhookStatsParamsStep = "hour"
+	ListWebhookStatsParamsStepMinute ListWebhookStatsParamsStep = "minute"
+)
+
+// Valid indicates whether the value is a known member of the ListWebhookStatsParamsStep enum.
+func (e ListWebhookStatsParamsStep) Valid() bool {
+	switch e {
+	case ListWebhookStatsParamsStepDay:
+		return true
+	case ListWebhookStatsParamsStepHour:
+		return true
+	case ListWebhookStatsParamsStepMinute:
 		return true
 	default:
 		return false
@@ -1277,6 +1340,19 @@ type BodyDifference struct {
 	//
 	// Example: 120
 	SentLength int64 `json:"sent_length"`
+}
+
+// Changes defines model for Changes.
+type Changes struct {
+	// Changed Whether something may have changed since the cursor of the request. Read your lists again if so. Without a cursor: true.
+	//
+	// Example: true
+	Changed bool `json:"changed"`
+
+	// Cursor What to ask with next time.
+	//
+	// Example: AW4ABkhsYh0CABI0VngABkhsYg2_wA
+	Cursor string `json:"cursor"`
 }
 
 // CommendaAPIVersion The version of the webhook's event objects.
@@ -3581,6 +3657,104 @@ type SigningKeySet struct {
 	Keys []SigningKey `json:"keys"`
 }
 
+// Stats defines model for Stats.
+type Stats struct {
+	// From The beginning of the first period: the request's from, rounded down.
+	//
+	// Example: 2026-01-14T12:00:00Z
+	From time.Time `json:"from"`
+
+	// Points All periods, the earliest first, also those in which nothing happened.
+	Points []StatsPoint `json:"points"`
+
+	// Step The length of the periods.
+	//
+	// Example: hour
+	Step StatsStep `json:"step"`
+
+	// To The end of the last period: the request's to, rounded up.
+	//
+	// Example: 2026-01-15T13:00:00Z
+	To     time.Time   `json:"to"`
+	Totals StatsCounts `json:"totals"`
+}
+
+// StatsStep The length of the periods.
+//
+// Example: hour
+type StatsStep string
+
+// StatsCounts defines model for StatsCounts.
+type StatsCounts struct {
+	// Attempts Requests, without tests.
+	//
+	// Example: 44
+	Attempts int64 `json:"attempts"`
+
+	// Delivered Deliveries that ended with success.
+	//
+	// Example: 40
+	Delivered int64 `json:"delivered"`
+
+	// Failed Deliveries that ended for good without success. Those canceled with their webhook are not counted.
+	//
+	// Example: 1
+	Failed int64 `json:"failed"`
+
+	// FailedAttempts Requests that were not answered with 2xx.
+	//
+	// Example: 4
+	FailedAttempts int64 `json:"failed_attempts"`
+
+	// LatencyP50Ms Half of the requests took at most about so many milliseconds. Absent if there were none.
+	//
+	// Example: 38.2
+	LatencyP50Ms *float64 `json:"latency_p50_ms,omitempty"`
+
+	// LatencyP99Ms 99 of 100 requests took at most about so many milliseconds. Absent if there were none.
+	//
+	// Example: 412
+	LatencyP99Ms *float64 `json:"latency_p99_ms,omitempty"`
+}
+
+// StatsPoint defines model for StatsPoint.
+type StatsPoint struct {
+	// At The beginning of the period, in UTC.
+	//
+	// Example: 2026-01-15T12:00:00Z
+	At time.Time `json:"at"`
+
+	// Attempts Requests, without tests.
+	//
+	// Example: 44
+	Attempts int64 `json:"attempts"`
+
+	// Delivered Deliveries that ended with success.
+	//
+	// Example: 40
+	Delivered int64 `json:"delivered"`
+
+	// Failed Deliveries that ended for good without success. Those canceled with their webhook are not counted.
+	//
+	// Example: 1
+	Failed int64 `json:"failed"`
+
+	// FailedAttempts Requests that were not answered with 2xx.
+	//
+	// Example: 4
+	FailedAttempts int64 `json:"failed_attempts"`
+
+	// LatencyP50Ms Half of the requests took at most about so many milliseconds. Absent if there were none.
+	//
+	// Example: 38.2
+	LatencyP50Ms *float64 `json:"latency_p50_ms,omitempty"`
+
+	// LatencyP99Ms 99 of 100 requests took at most about so many milliseconds. Absent if there were none.
+	//
+	// Example: 412
+	LatencyP99Ms *float64 `json:"latency_p99_ms,omitempty"`
+}
+
 // Tenant defines model for Tenant.
 type Tenant struct {
 	// CreatedAt When it was created.
@@ -4312,6 +4486,60 @@ type WebhookSecret struct {
 	Warnings *[]Warning `json:"warnings,omitempty"`
 }
 
+// WebhookStats defines model for WebhookStats.
+type WebhookStats struct {
+	// Attempts Requests, without tests.
+	//
+	// Example: 44
+	Attempts int64 `json:"attempts"`
+
+	// Delivered Deliveries that ended with success.
+	//
+	// Example: 40
+	Delivered int64 `json:"delivered"`
+
+	// Failed Deliveries that ended for good without success. Those canceled with their webhook are not counted.
+	//
+	// Example: 1
+	Failed int64 `json:"failed"`
+
+	// FailedAttempts Requests that were not answered with 2xx.
+	//
+	// Example: 4
+	FailedAttempts int64 `json:"failed_attempts"`
+
+	// LatencyP50Ms Half of the requests took at most about so many milliseconds. Absent if there were none.
+	//
+	// Example: 38.2
+	LatencyP50Ms *float64 `json:"latency_p50_ms,omitempty"`
+
+	// LatencyP99Ms 99 of 100 requests took at most about so many milliseconds. Absent if there were none.
+	//
+	// Example: 412
+	LatencyP99Ms *float64 `json:"latency_p99_ms,omitempty"`
+
+	// WebhookID The webhook.
+	//
+	// Example: hook_01kab1s6rzfkqbzry2kztmfpx1
+	WebhookID string `json:"webhook_id"`
+}
+
+// WebhookStatsList defines model for WebhookStatsList.
+type WebhookStatsList struct {
+	// From The beginning of what is counted: the request's from, rounded down.
+	//
+	// Example: 2026-01-14T12:00:00Z
+	From time.Time `json:"from"`
+
+	// To The end of what is counted: the request's to, rounded up.
+	//
+	// Example: 2026-01-15T13:00:00Z
+	To time.Time `json:"to"`
+
+	// Webhooks At most 100 webhooks for which something was counted: first those with the most failed deliveries, then with the most failed attempts, then with the most attempts.
+	Webhooks []WebhookStats `json:"webhooks"`
+}
+
 // WebhookStatus healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused, or the account is suspended.
 //
 // Example: healthy
@@ -4414,6 +4642,18 @@ type ListAuditLogParams struct {
 
 	// Until Only changes before this time.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+}
+
+// GetChangesParams defines parameters for GetChanges.
+type GetChangesParams struct {
+	// Since The cursor of the previous answer. Absent: everything is new.
+	Since *string `form:"since,omitempty" json:"since,omitempty"`
+
+	// Wait For so many seconds at most the answer waits for a change.
+	Wait *int64 `form:"wait,omitempty" json:"wait,omitempty"`
+
+	// Webhook Only what concerns this webhook, or may.
+	Webhook *string `form:"webhook,omitempty" json:"webhook,omitempty"`
 }
 
 // SearchDeliveriesParams defines parameters for SearchDeliveries.
@@ -4529,6 +4769,42 @@ type ListReplaysParams struct {
 	// WebhookID Only replays of this webhook, also those over several with it.
 	WebhookID *string `form:"webhook_id,omitempty" json:"webhook_id,omitempty"`
 }
+
+// GetStatsParams defines parameters for GetStats.
+type GetStatsParams struct {
+	// From From the period of this time on. Default: 24 hours before to.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Up to the period of this time. Default: now.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// Step The length of the periods. Default: the shortest with which there are at most 120. Minutes are kept for 6 hours, hours for 35 days. Days are those of UTC.
+	Step *GetStatsParamsStep `form:"step,omitempty" json:"step,omitempty"`
+
+	// Webhook Only this webhook.
+	Webhook *string `form:"webhook,omitempty" json:"webhook,omitempty"`
+}
+
+// GetStatsParamsStep defines parameters for GetStats.
+type GetStatsParamsStep string
+
+// ListWebhookStatsParams defines parameters for ListWebhookStats.
+type ListWebhookStatsParams struct {
+	// From From the period of this time on. Default: 24 hours before to.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Up to the period of this time. Default: now.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// Step The length of the periods. Default: the shortest with which there are at most 120. Minutes are kept for 6 hours, hours for 35 days. Days are those of UTC.
+	Step *ListWebhookStatsParamsStep `form:"step,omitempty" json:"step,omitempty"`
+
+	// Webhook Only this webhook.
+	Webhook *string `form:"webhook,omitempty" json:"webhook,omitempty"`
+}
+
+// ListWebhookStatsParamsStep defines parameters for ListWebhookStats.
+type ListWebhookStatsParamsStep string
 
 // ListTenantsParams defines parameters for ListTenants.
 type ListTenantsParams struct {
@@ -4940,6 +5216,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/audit-log (the `ListAuditLog` operationId).
 	ListAuditLog(ctx context.Context, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetChanges Ask whether anything is new
+	//
+	// Says within about a second whether events, deliveries, attempts, webhooks, replays, event types or keys of the account have changed, so that a screen need not read its lists again and again. It costs next to nothing. It may say so although nothing has changed. With Grapnel-Tenant: *, of all tenants.
+	//
+	// Corresponds with GET /v1/changes (the `GetChanges` operationId).
+	GetChanges(ctx context.Context, params *GetChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SearchDeliveries List the deliveries of all webhooks
 	//
@@ -5806,6 +6089,23 @@ func (c *Client) RevokeAPIKey(ctx context.Context, id string, reqEditors ...Requ
 // Corresponds with GET /v1/audit-log (the `ListAuditLog` operationId).
 func (c *Client) ListAuditLog(ctx context.Context, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAuditLogRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetChanges Ask whether anything is new
+//
+// Says within about a second whether events, deliveries, attempts, webhooks, replays, event types or keys of the account have changed, so that a screen need not read its lists again and again. It costs next to nothing. It may say so although nothing has changed. With Grapnel-Tenant: *, of all tenants.
+//
+// Corresponds with GET /v1/changes (the `GetChanges` operationId).
+func (c *Client) GetChanges(ctx context.Context, params *GetChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetChangesRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -7966,6 +8266,84 @@ func NewListAuditLogRequest(server string, params *ListAuditLogParams) (*http.Re
 		if params.Until != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetChangesRequest constructs an http.Request for the GetChanges method
+func NewGetChangesRequest(server string, params *GetChangesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/changes")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Wait != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "wait", *params.Wait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Webhook != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "webhook", *params.Webhook, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -10866,6 +11244,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/audit-log (the `ListAuditLog` operationId).
 	ListAuditLogWithResponse(ctx context.Context, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*ListAuditLogResponse, error)
 
+	// GetChangesWithResponse Ask whether anything is new
+	//
+	// Says within about a second whether events, deliveries, attempts, webhooks, replays, event types or keys of the account have changed, so that a screen need not read its lists again and again. It costs next to nothing. It may say so although nothing has changed. With Grapnel-Tenant: *, of all tenants.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/changes (the `GetChanges` operationId).
+	GetChangesWithResponse(ctx context.Context, params *GetChangesParams, reqEditors ...RequestEditorFn) (*GetChangesResponse, error)
+
 	// SearchDeliveriesWithResponse List the deliveries of all webhooks
 	//
 	// Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422. With Grapnel-Tenant: *, those of all tenants.
@@ -12131,6 +12518,54 @@ func (r ListAuditLogResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListAuditLogResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetChangesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Changes
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetChangesResponse) GetJSON200() *Changes {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r GetChangesResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetChangesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetChangesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetChangesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetChangesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -14766,6 +15201,21 @@ func (c *ClientWithResponses) ListAuditLogWithResponse(ctx context.Context, para
 	return ParseListAuditLogResponse(rsp)
 }
 
+// GetChangesWithResponse Ask whether anything is new
+//
+// Says within about a second whether events, deliveries, attempts, webhooks, replays, event types or keys of the account have changed, so that a screen need not read its lists again and again. It costs next to nothing. It may say so although nothing has changed. With Grapnel-Tenant: *, of all tenants.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/changes (the `GetChanges` operationId).
+func (c *ClientWithResponses) GetChangesWithResponse(ctx context.Context, params *GetChangesParams, reqEditors ...RequestEditorFn) (*GetChangesResponse, error) {
+	rsp, err := c.GetChanges(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetChangesResponse(rsp)
+}
+
 // SearchDeliveriesWithResponse List the deliveries of all webhooks
 //
 // Newest first by the events' times, of every profile, including test deliveries and those of deleted webhooks. Filters are combined by and. Filters that contradict each other are refused with 422. With Grapnel-Tenant: *, those of all tenants.
@@ -16235,6 +16685,39 @@ func ParseListAuditLogResponse(rsp *http.Response) (*ListAuditLogResponse, error
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest AuditLog
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetChangesResponse parses an HTTP response from a GetChangesWithResponse call
+func ParseGetChangesResponse(rsp *http.Response) (*GetChangesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetChangesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Changes
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

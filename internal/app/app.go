@@ -11,6 +11,7 @@ import (
 
 	"grapnel/activities"
 	"grapnel/api"
+	"grapnel/internal/changes"
 	"grapnel/internal/config"
 	"grapnel/internal/delivery"
 	"grapnel/internal/dispatch"
@@ -59,6 +60,7 @@ type App struct {
 	activities *activities.Activities
 	api        *api.API
 	topics     *topics.Hub
+	changes    *changes.Watch
 	metrics    *metrics.Metrics
 	// owner is nil unless the process has both roles.
 	owner    *delivery.Owner
@@ -226,13 +228,16 @@ func (a *App) buildAPI() error {
 	if err != nil {
 		return err
 	}
+	if a.changes, err = changes.New(changes.Config{Store: a.store, Logger: a.options.Logger}); err != nil {
+		return err
+	}
 	reports := map[string]api.Check{"temporal": a.cluster.Ready}
 	if a.worker != nil {
 		reports["worker"] = a.workerRuns
 	}
 	a.api, err = api.New(api.Deps{
 		Store: a.store, Dispatcher: a.dispatcher(), Sender: sendNow,
-		Destinations: a.egress, Topics: a.topics, Logger: a.options.Logger,
+		Destinations: a.egress, Topics: a.topics, Changes: a.changes, Logger: a.options.Logger,
 		Config: api.Config{
 			Version: api.Version, MaxBody: c.MaxBody, AllowHTTP: c.AllowHTTP, NoAuth: c.Auth == "none", TemporalUI: ui,
 			KeyRateLimit: c.KeyRate, MaxPolls: c.MaxPolls, TenantRateLimit: c.TenantRate, TenantMaxPolls: c.TenantPoll,

@@ -48,6 +48,7 @@ func (a *App) Run(ctx context.Context, listener net.Listener) error {
 	if a.api != nil {
 		s.start(ctx, "admin key", a.ensureAdminKey)
 		s.start(ctx, "topics", a.topics.Run)
+		s.start(ctx, "changes", a.changes.Run)
 		s.start(ctx, "api", func(ctx context.Context) error { return a.serveAPI(ctx, listener) })
 	}
 	<-s.failed.Done()

@@ -37,6 +37,7 @@ type (
 	noSender     struct{ api.ManualSender }
 	noChecks     struct{ api.Destinations }
 	noTopics     struct{ api.Topics }
+	noChanges    struct{ api.Changes }
 )
 
 // serveSlow serves the API, as the product does, and returns a function that connects to it.
@@ -44,7 +45,7 @@ func serveSlow(t *testing.T) (dial func() net.Conn) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	handler, err := api.New(api.Deps{
-		Store: noStore{}, Dispatcher: noDispatcher{}, Sender: noSender{}, Destinations: noChecks{}, Topics: noTopics{},
+		Store: noStore{}, Dispatcher: noDispatcher{}, Sender: noSender{}, Destinations: noChecks{}, Topics: noTopics{}, Changes: noChanges{},
 		Logger: log, Config: api.Config{NoAuth: true},
 	})
 	require.NoError(t, err)

@@ -264,6 +264,6 @@ func (s *steppedStore) ForgetSecrets(ctx context.Context) (int64, error) {
 	return ask(ctx, s, "ForgetSecrets", func() (int64, error) { return s.Store.ForgetSecrets(ctx) })
 }
 
-func (s *steppedStore) FoldUsage(ctx context.Context) (int64, error) {
-	return ask(ctx, s, "FoldUsage", func() (int64, error) { return s.Store.FoldUsage(ctx) })
+func (s *steppedStore) FoldUsage(ctx context.Context, age time.Duration) (int64, error) {
+	return ask(ctx, s, "FoldUsage", func() (int64, error) { return s.Store.FoldUsage(ctx, age) })
 }

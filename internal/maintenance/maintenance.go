@@ -50,8 +50,11 @@ const (
 	// retryRoundAfter is the same after a round in which a job failed. If no process ran for some days, today's
 	// partition has to exist before much is stored outside of it.
 	retryRoundAfter = time.Minute
-	// foldEvery is how often usage is summed up.
-	foldEvery = 30 * time.Second
+	// foldEvery is how often usage and statistics are summed up. Together with changesKept it is how late statistics are.
+	foldEvery = 8 * time.Second
+	// changesKept is how long rows stay where processes look for changes. It is longer than the time between two looks
+	// (internal/changes).
+	changesKept = 4 * time.Second
 )
 
 // New checks the configuration and sets defaults. It starts nothing.
@@ -106,6 +109,7 @@ func (m *Maintenance) round(ctx context.Context) time.Duration {
 		m.purgeReplays,
 		m.purgeAuditLog,
 		m.purgeUsage,
+		m.purgeStats,
 	}
 	var failed []error
 	for _, job := range jobs {

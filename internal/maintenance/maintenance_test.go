@@ -79,7 +79,17 @@ func (s *store) PurgeUsage(_ context.Context, age time.Duration) (int64, error) 
 	return 0, s.call("usage", age)
 }
 
-func (s *store) FoldUsage(context.Context) (int64, error) {
+func (s *store) PurgeStats(_ context.Context, days time.Duration) (int64, error) {
+	return 0, s.call("statistics", days)
+}
+
+func (s *store) PurgeChanges(context.Context, time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failing["changes"]
+}
+
+func (s *store) FoldUsage(context.Context, time.Duration) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.folds++
@@ -142,7 +152,7 @@ func pass(d time.Duration) {
 // The slow jobs run in their order, also when some fail: tests are canceled before their day can be dropped.
 func TestRound(t *testing.T) {
 	t.Parallel()
-	all := []string{"make partitions", "keys", "processes", "secrets", "sessions", "tests", "drop partitions", "replays", "audit log", "usage"}
+	all := []string{"make partitions", "keys", "processes", "secrets", "sessions", "tests", "drop partitions", "replays", "audit log", "usage", "statistics"}
 	away := hook.Unavailable("the store", nil)
 	failing := map[string]error{}
 	for _, job := range all {
@@ -155,8 +165,8 @@ func TestRound(t *testing.T) {
 	}{
 		"all succeed":       {retention: time.Hour, want: all},
 		"all fail":          {retention: time.Hour, failing: failing, want: all},
-		"kept for ever":     {want: all[:6]},
-		"for ever, failing": {failing: failing, want: all[:6]},
+		"kept for ever":     {want: append(all[:6:6], "statistics")},
+		"for ever, failing": {failing: failing, want: append(all[:6:6], "statistics")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -172,6 +182,7 @@ func TestRound(t *testing.T) {
 				require.Equal(t, c.retention, s.ages["replays"])
 				require.Equal(t, 2*c.retention, s.ages["audit log"])
 				require.Equal(t, 3*c.retention, s.ages["usage"])
+				require.Equal(t, 3*c.retention, s.ages["statistics"])
 			})
 		})
 	}
@@ -197,7 +208,7 @@ func TestRounds(t *testing.T) {
 // partition may be missing.
 func TestRoundIsRepeatedSoonAfterAFailure(t *testing.T) {
 	t.Parallel()
-	for _, job := range []string{"make partitions", "keys", "processes", "secrets", "sessions", "tests", "drop partitions", "replays", "audit log", "usage"} {
+	for _, job := range []string{"make partitions", "keys", "processes", "secrets", "sessions", "tests", "drop partitions", "replays", "audit log", "usage", "statistics"} {
 		t.Run(job, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -219,20 +230,20 @@ func TestRoundIsRepeatedSoonAfterAFailure(t *testing.T) {
 	}
 }
 
-// Usage is summed up every half minute, also while that fails (K10).
+// Usage and statistics are summed up every eight seconds, also while that fails (K10, P6).
 func TestFolds(t *testing.T) {
 	t.Parallel()
-	for name, failing := range map[string]error{"succeeds": nil, "fails": hook.Unavailable("the store", nil)} {
+	for name, failing := range map[string]string{"succeeds": "", "fails": "fold", "forgetting changes fails": "changes"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := &store{failing: map[string]error{"fold": failing}}
+				s := &store{failing: map[string]error{failing: hook.Unavailable("the store", nil)}}
 				defer running(t, s)()
-				pass(30*time.Second - time.Millisecond)
+				pass(8*time.Second - time.Millisecond)
 				require.Zero(t, s.folded())
 				pass(2 * time.Millisecond)
 				require.Equal(t, 1, s.folded())
-				pass(time.Minute)
+				pass(16 * time.Second)
 				require.Equal(t, 3, s.folded())
 			})
 		})

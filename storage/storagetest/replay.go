@@ -1,7 +1,9 @@
 package storagetest
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"grapnel/internal/hook"
@@ -15,14 +17,35 @@ type replay struct {
 
 // AddReplay starts a replay of all events of which the webhook has no delivery.
 func (s *Store) AddReplay(webhook hook.WebhookID, rate int) hook.ReplayID {
+	return s.addReplay(hook.Replay{WebhookID: webhook, Rate: rate})
+}
+
+// AddReplayOver starts a replay over several webhooks, nil for all: of all events of which one of them has no delivery.
+func (s *Store) AddReplayOver(webhooks []hook.WebhookID, rate int) hook.ReplayID {
+	return s.addReplay(hook.Replay{Many: true, WebhookIDs: webhooks, Rate: rate})
+}
+
+func (s *Store) addReplay(r hook.Replay) hook.ReplayID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := &replay{hook.Replay{
-		ID: s.nextID(), TenantID: hook.DefaultTenant(), WebhookID: webhook, Status: hook.ReplayMissing, Rate: rate,
-		State: hook.ReplayRunning, Until: s.now(), CreatedAt: s.now(), UpdatedAt: s.now(),
-	}, newSleeper()}
-	s.replays[r.ID] = r
+	r.ID, r.TenantID, r.Status, r.State = s.nextID(), hook.DefaultTenant(), hook.ReplayMissing, hook.ReplayRunning
+	r.Until, r.CreatedAt, r.UpdatedAt = s.now(), s.now(), s.now()
+	s.replays[r.ID] = &replay{r, newSleeper()}
 	return r.ID
+}
+
+// replayedTo returns the webhooks to which a replay sends, in the order of their ids.
+func (s *Store) replayedTo(r *hook.Replay) (ids []hook.WebhookID) {
+	if !r.Many {
+		return []hook.WebhookID{r.WebhookID}
+	}
+	for id, w := range s.webhooks {
+		if (r.WebhookIDs == nil || slices.Contains(r.WebhookIDs, id)) && r.LeavesOut(&w.Webhook) == "" {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, func(a, b hook.WebhookID) int { return bytes.Compare(a[:], b[:]) })
+	return ids
 }
 
 // ChangeReplay changes a replay. A replay that becomes canceled ends its outstanding deliveries.
@@ -39,8 +62,10 @@ func (s *Store) ChangeReplay(id hook.ReplayID, change func(*hook.Replay)) {
 				s.cancel(d, hook.TextReplayCanceled)
 			}
 		}
-		if w := s.webhooks[r.WebhookID]; w != nil {
-			w.Version++ // so that every run that has loaded the deliveries loads them again
+		for _, webhook := range s.replayedTo(&r.Replay) {
+			if w := s.webhooks[webhook]; w != nil {
+				w.Version++ // so that every run that has loaded the deliveries loads them again
+			}
 		}
 	}
 }
@@ -63,8 +88,8 @@ func (s *Store) endReplay(r *hook.Replay) {
 	r.EndedAt = &now
 }
 
-// ReplayStep creates deferred deliveries for events that the webhook has none of, as many as the replay's rate
-// allows.
+// ReplayStep creates deferred deliveries for events that a webhook has none of, as many as the replay's rate allows for all
+// its webhooks together.
 func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hook.ReplayStep, error) {
 	if err := s.failing(ctx, OpReplayStep); err != nil {
 		return hook.ReplayStep{}, err
@@ -79,6 +104,10 @@ func (s *Store) ReplayStep(ctx context.Context, id hook.ReplayID, made int) (hoo
 	step := hook.ReplayStep{Changes: r.changes}
 	switch w := s.webhooks[r.WebhookID]; {
 	case r.State != hook.ReplayRunning:
+	case r.Many && len(s.replayedTo(&r.Replay)) == 0:
+		s.cancelReplay(&r.Replay, hook.TextNoWebhookLeft)
+	case r.Many:
+		s.replayOn(&r.Replay, &step, max(r.Rate-made, 1))
 	case w == nil:
 		s.cancelReplay(&r.Replay, hook.TextWebhookDeleted)
 	case !w.Active:
@@ -114,30 +143,44 @@ func (s *Store) progress(id hook.ReplayID) (p hook.ReplayProgress) {
 }
 
 func (s *Store) replayOn(r *hook.Replay, step *hook.ReplayStep, limit int) {
-	had := map[hook.EventID]bool{}
-	for _, d := range s.deliveries {
-		if d.WebhookID == r.WebhookID {
-			had[d.EventID] = true
-		}
+	type pair struct {
+		event   hook.EventID
+		webhook hook.WebhookID
 	}
+	had := map[pair]bool{}
+	for _, d := range s.deliveries {
+		had[pair{d.EventID, d.WebhookID}] = true
+	}
+	webhooks, got := s.replayedTo(r), map[hook.WebhookID]bool{}
 	step.Exhausted = true
 	for _, e := range s.events {
-		if had[e.ID] || e.Test {
+		if e.Test {
 			continue
 		}
-		if step.Created == limit {
-			step.Exhausted = false
+		before := step.Created
+		for _, webhook := range webhooks {
+			if had[pair{e.ID, webhook}] {
+				continue
+			}
+			if step.Created == limit {
+				step.Exhausted = false
+				break
+			}
+			d := s.deliver(e, webhook, false)
+			d.Deferred, d.ReplayID, got[webhook] = true, r.ID, true
+			step.Created++
+		}
+		if step.Created > before {
+			step.Looked++
+		}
+		if !step.Exhausted {
 			break
 		}
-		d := s.deliver(e, r.WebhookID, false)
-		d.Deferred, d.ReplayID = true, r.ID
-		step.Created++
-		step.Looked++
 	}
 	r.Created, r.Looked = r.Created+step.Created, r.Looked+step.Looked
-	if step.Created > 0 {
-		if s.deferring(r.WebhookID) {
-			step.Undrained = []hook.WebhookID{r.WebhookID}
+	for _, webhook := range webhooks {
+		if got[webhook] && s.deferring(webhook) {
+			step.Undrained = append(step.Undrained, webhook)
 		}
 	}
 	step.Progress = s.progress(r.ID)

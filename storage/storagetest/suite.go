@@ -69,6 +69,8 @@ type Fixture interface {
 	ReadLog(t *testing.T, id hook.DeliveryID) []hook.Attempt
 	// AddReplay starts a replay of the events up to five minutes ago of which the webhook has no delivery.
 	AddReplay(t *testing.T, webhook hook.WebhookID, rate int) hook.ReplayID
+	// AddReplayOver is AddReplay over several webhooks, nil for all of the tenant.
+	AddReplayOver(t *testing.T, webhooks []hook.WebhookID, rate int) hook.ReplayID
 	// UpdateReplay changes a replay, as a PATCH request does.
 	UpdateReplay(t *testing.T, id hook.ReplayID, change func(*hook.Replay))
 }

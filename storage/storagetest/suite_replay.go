@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -16,6 +17,26 @@ func (w *world) step(id hook.ReplayID) hook.ReplayStep {
 	return step
 }
 
+// stepAll makes steps until the replay has looked at everything. It returns how many deliveries it has made, and the
+// webhooks without a drain that got some.
+func (w *world) stepAll(id hook.ReplayID) (made int, undrained []hook.WebhookID) {
+	w.t.Helper()
+	for range 100 {
+		step := w.step(id)
+		made += step.Created
+		for _, webhook := range step.Undrained {
+			if !slices.Contains(undrained, webhook) {
+				undrained = append(undrained, webhook)
+			}
+		}
+		if step.Exhausted {
+			return made, undrained
+		}
+	}
+	require.Fail(w.t, "it never ends")
+	return made, undrained
+}
+
 // deferredOf returns the webhook's deferred deliveries.
 func (w *world) deferredOf(webhook hook.WebhookID) []hook.DeliveryID {
 	w.t.Helper()
@@ -29,11 +50,17 @@ func (w *world) deferredOf(webhook hook.WebhookID) []hook.DeliveryID {
 // replaying creates n events, a webhook, and a replay of the events for it.
 func (w *world) replaying(n, rate int) (hook.ReplayID, hook.WebhookID) {
 	w.t.Helper()
+	webhook := w.missing(n)
+	return w.AddReplay(w.t, webhook, rate), webhook
+}
+
+// missing creates n events, and a webhook that has missed them.
+func (w *world) missing(n int) hook.WebhookID {
+	w.t.Helper()
 	for range n {
 		w.PublishEarlier(w.t)
 	}
-	webhook := w.webhook()
-	return w.AddReplay(w.t, webhook, rate), webhook
+	return w.webhook()
 }
 
 // replayCases test replays of events that a webhook has missed.
@@ -126,6 +153,69 @@ func replayCases() map[string]func(*world) {
 			require.Equal(w.t, changes+1, w.step(id).Changes)
 			changes++
 			require.True(w.t, sleeps())
+		},
+		"a replay over several webhooks defers a delivery of each event for each of them": func(w *world) {
+			other := w.missing(3)
+			a, b := w.webhook(), w.webhook()
+			id := w.AddReplayOver(w.t, []hook.WebhookID{a, b}, 100)
+			made, undrained := w.stepAll(id)
+			require.Equal(w.t, 6, made)
+			require.ElementsMatch(w.t, []hook.WebhookID{a, b}, undrained)
+			require.Len(w.t, w.deferredOf(a), 3)
+			require.Len(w.t, w.deferredOf(b), 3)
+			require.Empty(w.t, w.deferredOf(other))
+			require.Equal(w.t, hook.ReplayProgress{Outstanding: 6}, w.step(id).Progress)
+			for _, webhook := range []hook.WebhookID{a, b} {
+				for _, d := range w.deferredOf(webhook) {
+					require.Equal(w.t, id, w.job(d).Delivery.ReplayID)
+					w.attempt(d, Status(200))
+				}
+			}
+			require.Equal(w.t, hook.ReplayCompleted, w.step(id).Replay.State)
+		},
+		"a replay over all webhooks makes no more than its rate for all together": func(w *world) {
+			w.missing(3)
+			w.webhook()
+			id := w.AddReplayOver(w.t, nil, 4)
+			require.LessOrEqual(w.t, w.step(id).Created, 4)
+			next, err := w.ReplayStep(w.t.Context(), id, 3)
+			require.NoError(w.t, err)
+			require.LessOrEqual(w.t, next.Created, 1, "three were made in this second")
+			w.stepAll(id)
+			require.Equal(w.t, 6, w.step(id).Replay.Created)
+		},
+		"a replay over several webhooks goes on without those that get nothing any more": func(w *world) {
+			a := w.missing(2)
+			b, c := w.webhook(), w.webhook()
+			id := w.AddReplayOver(w.t, []hook.WebhookID{a, b, c}, 100)
+			w.disable(a)
+			w.RemoveWebhook(w.t, b)
+			made, undrained := w.stepAll(id)
+			require.Equal(w.t, 2, made)
+			require.Equal(w.t, []hook.WebhookID{c}, undrained)
+			require.Len(w.t, w.deferredOf(c), 2)
+		},
+		"a replay over several webhooks is canceled when none is left": func(w *world) {
+			a := w.missing(2)
+			b := w.webhook()
+			id := w.AddReplayOver(w.t, []hook.WebhookID{a, b}, 100)
+			w.disable(a)
+			w.RemoveWebhook(w.t, b)
+			step := w.step(id)
+			require.Equal(w.t, hook.ReplayCanceled, step.Replay.State)
+			require.Equal(w.t, hook.TextNoWebhookLeft, step.Replay.Reason)
+			require.Zero(w.t, step.Created)
+		},
+		"a replay over several webhooks that is canceled ends its deliveries": func(w *world) {
+			a := w.missing(1)
+			b := w.webhook()
+			id := w.AddReplayOver(w.t, nil, 100)
+			w.stepAll(id)
+			ofA, ofB := w.deferredOf(a)[0], w.deferredOf(b)[0]
+			w.attempt(ofA, Status(200))
+			w.UpdateReplay(w.t, id, func(r *hook.Replay) { r.State = hook.ReplayCanceled })
+			w.requireEnded(w.ReadDelivery(w.t, ofB), hook.StateCanceled, hook.TextReplayCanceled)
+			require.Equal(w.t, hook.ReplayProgress{Succeeded: 1, Canceled: 1}, w.step(id).Progress)
 		},
 		"a replay that does not exist is not found": func(w *world) {
 			_, err := w.ReplayStep(w.t.Context(), hook.ReplayID{15: 1}, 0)

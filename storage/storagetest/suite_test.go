@@ -79,6 +79,10 @@ func (s *subject) AddReplay(_ *testing.T, webhook hook.WebhookID, rate int) hook
 	return s.Store.AddReplay(webhook, rate)
 }
 
+func (s *subject) AddReplayOver(_ *testing.T, webhooks []hook.WebhookID, rate int) hook.ReplayID {
+	return s.Store.AddReplayOver(webhooks, rate)
+}
+
 func (s *subject) UpdateReplay(_ *testing.T, id hook.ReplayID, change func(*hook.Replay)) {
 	s.ChangeReplay(id, change)
 }

@@ -236,6 +236,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ask whether anything is new
+         * @description Says within about a second whether events, deliveries, attempts, webhooks, replays, event types or keys of the account have changed, so that a screen need not read its lists again and again. It costs next to nothing. It may say so although nothing has changed. With Grapnel-Tenant: *, of all tenants.
+         */
+        get: operations["get-changes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/deliveries": {
         parameters: {
             query?: never;
@@ -1345,6 +1365,18 @@ export interface components {
              * @example 120
              */
             sent_length: number;
+        };
+        Changes: {
+            /**
+             * @description Whether something may have changed since the cursor of the request. Read your lists again if so. Without a cursor: true.
+             * @example true
+             */
+            changed: boolean;
+            /**
+             * @description What to ask with next time.
+             * @example AW4ABkhsYh0CABI0VngABkhsYg2_wA
+             */
+            cursor: string;
         };
         /**
          * @description The version of the webhook's event objects.
@@ -3815,6 +3847,112 @@ export interface components {
             /** @description All keys that sign now, newest first. Each request carries a signature by each of them. */
             keys: components["schemas"]["SigningKey"][];
         };
+        Stats: {
+            /**
+             * Format: date-time
+             * @description The beginning of the first period: the request's from, rounded down.
+             * @example 2026-01-14T12:00:00Z
+             */
+            from: string;
+            /** @description All periods, the earliest first, also those in which nothing happened. */
+            points: components["schemas"]["StatsPoint"][];
+            /**
+             * @description The length of the periods.
+             * @example hour
+             * @enum {string}
+             */
+            step: "minute" | "hour" | "day";
+            /**
+             * Format: date-time
+             * @description The end of the last period: the request's to, rounded up.
+             * @example 2026-01-15T13:00:00Z
+             */
+            to: string;
+            /** @description The same over all periods. */
+            totals: components["schemas"]["StatsCounts"];
+        };
+        StatsCounts: {
+            /**
+             * Format: int64
+             * @description Requests, without tests.
+             * @example 44
+             */
+            attempts: number;
+            /**
+             * Format: int64
+             * @description Deliveries that ended with success.
+             * @example 40
+             */
+            delivered: number;
+            /**
+             * Format: int64
+             * @description Deliveries that ended for good without success. Those canceled with their webhook are not counted.
+             * @example 1
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description Requests that were not answered with 2xx.
+             * @example 4
+             */
+            failed_attempts: number;
+            /**
+             * Format: double
+             * @description Half of the requests took at most about so many milliseconds. Absent if there were none.
+             * @example 38.2
+             */
+            latency_p50_ms?: number;
+            /**
+             * Format: double
+             * @description 99 of 100 requests took at most about so many milliseconds. Absent if there were none.
+             * @example 412
+             */
+            latency_p99_ms?: number;
+        };
+        StatsPoint: {
+            /**
+             * Format: date-time
+             * @description The beginning of the period, in UTC.
+             * @example 2026-01-15T12:00:00Z
+             */
+            at: string;
+            /**
+             * Format: int64
+             * @description Requests, without tests.
+             * @example 44
+             */
+            attempts: number;
+            /**
+             * Format: int64
+             * @description Deliveries that ended with success.
+             * @example 40
+             */
+            delivered: number;
+            /**
+             * Format: int64
+             * @description Deliveries that ended for good without success. Those canceled with their webhook are not counted.
+             * @example 1
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description Requests that were not answered with 2xx.
+             * @example 4
+             */
+            failed_attempts: number;
+            /**
+             * Format: double
+             * @description Half of the requests took at most about so many milliseconds. Absent if there were none.
+             * @example 38.2
+             */
+            latency_p50_ms?: number;
+            /**
+             * Format: double
+             * @description 99 of 100 requests took at most about so many milliseconds. Absent if there were none.
+             * @example 412
+             */
+            latency_p99_ms?: number;
+        };
         Tenant: {
             /**
              * Format: date-time
@@ -4601,6 +4739,65 @@ export interface components {
             /** @description Values that are valid and probably meant differently. */
             warnings?: components["schemas"]["Warning"][];
         };
+        WebhookStats: {
+            /**
+             * Format: int64
+             * @description Requests, without tests.
+             * @example 44
+             */
+            attempts: number;
+            /**
+             * Format: int64
+             * @description Deliveries that ended with success.
+             * @example 40
+             */
+            delivered: number;
+            /**
+             * Format: int64
+             * @description Deliveries that ended for good without success. Those canceled with their webhook are not counted.
+             * @example 1
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description Requests that were not answered with 2xx.
+             * @example 4
+             */
+            failed_attempts: number;
+            /**
+             * Format: double
+             * @description Half of the requests took at most about so many milliseconds. Absent if there were none.
+             * @example 38.2
+             */
+            latency_p50_ms?: number;
+            /**
+             * Format: double
+             * @description 99 of 100 requests took at most about so many milliseconds. Absent if there were none.
+             * @example 412
+             */
+            latency_p99_ms?: number;
+            /**
+             * @description The webhook.
+             * @example hook_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            webhook_id: string;
+        };
+        WebhookStatsList: {
+            /**
+             * Format: date-time
+             * @description The beginning of what is counted: the request's from, rounded down.
+             * @example 2026-01-14T12:00:00Z
+             */
+            from: string;
+            /**
+             * Format: date-time
+             * @description The end of what is counted: the request's to, rounded up.
+             * @example 2026-01-15T13:00:00Z
+             */
+            to: string;
+            /** @description At most 100 webhooks for which something was counted: first those with the most failed deliveries, then with the most failed attempts, then with the most attempts. */
+            webhooks: components["schemas"]["WebhookStats"][];
+        };
         /**
          * @description healthy: the last attempt succeeded or there was none. failing: it failed and will be repeated, or the endpoint is unavailable and deliveries wait for it. failed: a delivery failed for good; new events are still tried. disabled: nothing is sent, as it is not active, or paused, or the account is suspended.
          * @example healthy
@@ -4628,6 +4825,7 @@ export type AuditEntry = components['schemas']['AuditEntry'];
 export type AuditLog = components['schemas']['AuditLog'];
 export type AuditTarget = components['schemas']['AuditTarget'];
 export type BodyDifference = components['schemas']['BodyDifference'];
+export type Changes = components['schemas']['Changes'];
 export type CommendaApiVersion = components['schemas']['CommendaAPIVersion'];
 export type CommendaDelivery = components['schemas']['CommendaDelivery'];
 export type CommendaDeliveryDetail = components['schemas']['CommendaDeliveryDetail'];
@@ -4714,6 +4912,9 @@ export type SessionTenant = components['schemas']['SessionTenant'];
 export type SignatureScheme = components['schemas']['SignatureScheme'];
 export type SigningKey = components['schemas']['SigningKey'];
 export type SigningKeySet = components['schemas']['SigningKeySet'];
+export type Stats = components['schemas']['Stats'];
+export type StatsCounts = components['schemas']['StatsCounts'];
+export type StatsPoint = components['schemas']['StatsPoint'];
 export type Tenant = components['schemas']['Tenant'];
 export type TenantDeletion = components['schemas']['TenantDeletion'];
 export type TenantLimits = components['schemas']['TenantLimits'];
@@ -4743,6 +4944,8 @@ export type Webhook = components['schemas']['Webhook'];
 export type WebhookList = components['schemas']['WebhookList'];
 export type WebhookProfile = components['schemas']['WebhookProfile'];
 export type WebhookSecret = components['schemas']['WebhookSecret'];
+export type WebhookStats = components['schemas']['WebhookStats'];
+export type WebhookStatsList = components['schemas']['WebhookStatsList'];
 export type WebhookStatus = components['schemas']['WebhookStatus'];
 export type $defs = Record<string, never>;
 export interface operations {
@@ -7399,6 +7602,182 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["AuditLog"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-changes": {
+        parameters: {
+            query?: {
+                /** @description The cursor of the previous answer. Absent: everything is new. */
+                since?: string;
+                /** @description For so many seconds at most the answer waits for a change. */
+                wait?: number;
+                /** @description Only what concerns this webhook, or may. */
+                webhook?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "changed": true,
+                     *       "cursor": "AW4ABkhsYh0CABI0VngABkhsYg2_wA"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Changes"];
                 };
             };
             /** @description Bad Request */

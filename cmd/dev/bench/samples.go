@@ -106,7 +106,7 @@ func sampleDatabase(ctx context.Context, conn *pgx.Conn, sample *Sample) error {
 		select t.relname::text, coalesce(sum(s.n_live_tup), 0)::bigint, coalesce(sum(s.n_dead_tup), 0)::bigint,
 			coalesce(sum(pg_total_relation_size(s.relid)), 0)::bigint
 		from pg_stat_user_tables s left join pg_inherits i on i.inhrelid = s.relid join pg_class t on t.oid = coalesce(i.inhparent, s.relid)
-		where t.relname = any('{events,deliveries,attempts,shared_workflows,event_references,outbox,usage_deltas,tenant_usage,audit_log}')
+		where t.relname = any('{events,deliveries,attempts,shared_workflows,event_references,outbox,usage_deltas,tenant_usage,stats_minute,audit_log}')
 		group by t.relname`)
 	var name string
 	var table Table

@@ -125,7 +125,7 @@ func (s *crashStack) fillConnections(ctx context.Context, st *Strike) error {
 func (s *crashStack) fillDisk(ctx context.Context, st *Strike) error {
 	tables := []string{
 		"events", "deliveries", "attempts", "outbox", "topics", "idempotency_keys", "shared_workflows", "webhooks",
-		"event_references", "usage_deltas", "tenant_usage", "audit_log",
+		"event_references", "usage_deltas", "tenant_usage", "audit_log", "stats",
 	}
 	full := []string{`
 		create or replace function disk_full() returns trigger language plpgsql as $$

@@ -165,6 +165,12 @@ func (to *tour) accounts(ctx context.Context) {
 	require.Equal(t, []string{"api_key.revoked", "api_key.created"}, []string{entries[0].Action, entries[1].Action})
 	usage, err := to.GetUsageWithResponse(ctx, nil)
 	require.Equal(t, grapnelapi.UsageBy("day"), must(t, usage, err, usage.GetJSON200).By)
+	stats, err := to.GetStatsWithResponse(ctx, &grapnelapi.GetStatsParams{Step: new(grapnelapi.GetStatsParamsStep("minute")), From: new(time.Now().Add(-time.Hour))})
+	require.Len(t, must(t, stats, err, stats.GetJSON200).Points, 61)
+	compared, err := to.ListWebhookStatsWithResponse(ctx, nil)
+	require.LessOrEqual(t, len(must(t, compared, err, compared.GetJSON200).Webhooks), 100)
+	changes, err := to.GetChangesWithResponse(ctx, nil)
+	require.True(t, must(t, changes, err, changes.GetJSON200).Changed)
 	batch, err := to.PublishEventsWithResponse(ctx, grapnelapi.PublishEventsRequest{Events: []grapnelapi.PublishEventRequest{
 		{Type: "user.created", Data: 1, Tenant: &own}, {Type: "user.created", Data: 1, Tenant: new("nobody")},
 	}})
