@@ -1,0 +1,9 @@
+import { Page } from "../ui/page";
+
+export function AuditLog() {
+  return (
+    <Page title="Audit log">
+      <span />
+    </Page>
+  );
+}

@@ -1,0 +1,9 @@
+import { Page } from "../ui/page";
+
+export function EventScreen() {
+  return (
+    <Page title="Event">
+      <span />
+    </Page>
+  );
+}

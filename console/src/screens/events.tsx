@@ -1,0 +1,9 @@
+import { Page } from "../ui/page";
+
+export function Events() {
+  return (
+    <Page title="Events">
+      <span />
+    </Page>
+  );
+}

@@ -1,0 +1,9 @@
+import { Page } from "../ui/page";
+
+export function Keys() {
+  return (
+    <Page title="Keys">
+      <span />
+    </Page>
+  );
+}

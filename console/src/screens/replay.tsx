@@ -1,0 +1,9 @@
+import { Page } from "../ui/page";
+
+export function ReplayScreen() {
+  return (
+    <Page title="Replay">
+      <span />
+    </Page>
+  );
+}

@@ -1,0 +1,9 @@
+import { Page } from "../ui/page";
+
+export function Tenants() {
+  return (
+    <Page title="Tenants">
+      <span />
+    </Page>
+  );
+}
