@@ -2,8 +2,9 @@
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 
 import { live } from "../lib/live";
+import { type Range, rangeQuery } from "../lib/range";
 import { acting, api, unwrap } from "./client";
-import { pending, type StatsQuery } from "./pending";
+import { pending } from "./pending";
 import type { paths } from "./schema";
 
 type Tenant = string | undefined;
@@ -75,18 +76,19 @@ export const tenant = (name: string) =>
     meta: live,
   });
 
-export const stats = (tenant: Tenant, query: StatsQuery) =>
+export const stats = (tenant: Tenant, range: Range, webhook?: string) =>
   queryOptions({
-    queryKey: ["stats", tenant, query],
-    queryFn: ({ signal }) => unwrap(pending.GET("/v1/stats", { ...acting(tenant), params: { query }, signal })),
+    queryKey: ["stats", tenant, range, webhook],
+    queryFn: ({ signal }) => unwrap(pending.GET("/v1/stats", { ...acting(tenant), params: { query: { ...rangeQuery(range), ...(webhook && { webhook }) } }, signal })),
     placeholderData: keepPreviousData,
     meta: live,
   });
 
-export const webhookStats = (tenant: Tenant, query: StatsQuery) =>
+/** The counts of each webhook, the one with most failures first; at most 100. */
+export const webhookStats = (tenant: Tenant, range: Range) =>
   queryOptions({
-    queryKey: ["webhook-stats", tenant, query],
-    queryFn: ({ signal }) => unwrap(pending.GET("/v1/stats/webhooks", { ...acting(tenant), params: { query }, signal })),
+    queryKey: ["webhook-stats", tenant, range],
+    queryFn: ({ signal }) => unwrap(pending.GET("/v1/stats/webhooks", { ...acting(tenant), params: { query: rangeQuery(range) }, signal })),
     placeholderData: keepPreviousData,
     meta: live,
   });
