@@ -2,7 +2,7 @@
 // its parameters with getRouteApi("/webhooks").useSearch().
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, retainSearchParams } from "@tanstack/react-router";
 
-import { oneOf, parseSearch, searchOf, someOf, stringifySearch, text } from "./lib/search";
+import { oneOf, parseSearch, searchOf, someOf, stringifySearch, text, texts } from "./lib/search";
 import { NotFound, ScreenError, Shell } from "./shell";
 
 export const deliveryStatuses = ["pending", "success", "failed", "canceled", "timed_out", "dropped"] as const;
@@ -63,7 +63,7 @@ const event = createRoute({ ...at("/events/$id"), component: lazyRouteComponent(
 const replays = createRoute({ ...at("/replays"), validateSearch: searchOf({ webhook_id: text, cursor: text, sel: text }), component: lazyRouteComponent(() => import("./screens/replays"), "Replays") });
 const newReplay = createRoute({
   ...at("/replays/new"),
-  validateSearch: searchOf({ webhook_id: text, since: text, until: text, status: oneOf("failed", "missing", "all"), status_class: oneOf("3xx", "4xx", "5xx"), error_class: oneOf(...errorClasses), event_type: text, reference: text }),
+  validateSearch: searchOf({ webhook_id: text, webhook_ids: texts, delivery_ids: texts, since: text, until: text, status: oneOf("failed", "missing", "all"), status_class: oneOf("3xx", "4xx", "5xx"), error_class: oneOf(...errorClasses), event_type: text, reference: text }),
   component: lazyRouteComponent(() => import("./screens/replays"), "NewReplay"),
 });
 const replay = createRoute({ ...at("/replays/$id"), component: lazyRouteComponent(() => import("./screens/replay"), "ReplayScreen") });

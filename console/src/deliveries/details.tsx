@@ -3,13 +3,14 @@ import { Link } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 
 import { acting, api, unwrap } from "../api/client";
+import * as queries from "../api/queries";
 import type { DeliveryDetail, WebhookProfile } from "../api/schema";
 import { useCan } from "../api/session";
 import { useKeys } from "../lib/keys";
-import { live, renew } from "../lib/live";
+import { renew } from "../lib/live";
+import { useScope } from "../lib/scope";
 import { WebhookName } from "../ui/names";
 import { ErrorBox, Skeleton, toast, toastError } from "../ui/feedback";
-import { Icon } from "../ui/icons";
 import { JsonOrText } from "../ui/json";
 import { Card, Facts } from "../ui/page";
 import { DeliveryState } from "../ui/state";
@@ -18,16 +19,10 @@ import { AttemptPanel } from "./attempt";
 import { type Body, requestBody } from "./body";
 import "./deliveries.css";
 import { DiagnoseButton } from "./diagnose";
+import { External } from "./external";
+import { NotShown } from "./notshown";
 import { hasEnded, lifecycle, type Step, whyNot } from "./lifecycle";
-
-/** useDelivery reads a delivery for the tenant that it belongs to. */
-export function useDelivery(id: string, tenant: string | undefined) {
-  return useQuery({
-    queryKey: ["delivery", tenant, id],
-    queryFn: ({ signal }) => unwrap(api.GET("/v1/deliveries/{id}", { ...acting(tenant), params: { path: { id } }, signal })),
-    meta: live,
-  });
-}
+import { event as eventQuery } from "./queries";
 
 /** useRetry sends a delivery now. Its answer is the delivery after the attempt, which may take as long as the time-out. */
 export function useRetry(id: string, tenant: string | undefined) {
@@ -49,20 +44,18 @@ export function useRetry(id: string, tenant: string | undefined) {
  * done. In the place beside a list, compact leaves the choice of attempts to the line.
  */
 export function DeliveryDetails({ id, tenant, compact = false }: { id: string; tenant: string | undefined; compact?: boolean }) {
-  const found = useDelivery(id, tenant);
+  const found = useQuery(queries.delivery(tenant, id));
   if (found.data === undefined) {
-    return found.error ? <ErrorBox error={found.error} retry={() => void found.refetch()} /> : <Skeleton lines={12} />;
+    return found.error ? <NotShown error={found.error} retry={() => void found.refetch()} /> : <Skeleton lines={12} />;
   }
   return <Shown delivery={found.data} tenant={tenant} compact={compact} />;
 }
 
 function Shown({ delivery: d, tenant, compact }: { delivery: DeliveryDetail; tenant: string | undefined; compact: boolean }) {
-  const event = useQuery({
-    queryKey: ["event", tenant, d.event_id],
-    queryFn: ({ signal }) => unwrap(api.GET("/v1/events/{id}", { ...acting(tenant), params: { path: { id: d.event_id } }, signal })),
-    // What was published never changes.
-    staleTime: 60_000,
-  });
+  // Only its data, type and references are used here, which never change.
+  const event = useQuery({ ...eventQuery(tenant, d.event_id), meta: undefined, staleTime: 60_000 });
+  // A link to another thing of the tenant says whose it is, where the list is over all of them.
+  const of = useScope().all ? tenant : undefined;
   // The newest attempt is shown until another one is chosen, also when one is added.
   const [chosen, setChosen] = useState<number>();
   useEffect(() => setChosen(undefined), [d.id]);
@@ -84,10 +77,10 @@ function Shown({ delivery: d, tenant, compact }: { delivery: DeliveryDetail; ten
       <Facts
         facts={[
           ["State", <DeliveryState key="s" delivery={d} />],
-          ["Event", <EventLink key="e" delivery={d} tenant={tenant} />],
+          ["Event", <EventLink key="e" delivery={d} of={of} />],
           [
             "Webhook",
-            <Link key="w" to="/webhooks/$id" params={{ id: d.webhook_id }} search={(prev) => ({ tenant: prev.tenant, of: prev.of })}>
+            <Link key="w" to="/webhooks/$id" params={{ id: d.webhook_id }} search={{ of }}>
               <WebhookName id={d.webhook_id} tenant={tenant} />
             </Link>,
           ],
@@ -97,7 +90,7 @@ function Shown({ delivery: d, tenant, compact }: { delivery: DeliveryDetail; ten
                 "References",
                 <span key="r" className="row tight">
                   {event.data.references.map((r) => (
-                    <Link key={r} className="tag mono" to="/deliveries" search={(prev) => ({ tenant: prev.tenant, reference: r })}>
+                    <Link key={r} className="tag mono" to="/deliveries" search={{ reference: r }}>
                       {r}
                     </Link>
                   ))}
@@ -107,7 +100,7 @@ function Shown({ delivery: d, tenant, compact }: { delivery: DeliveryDetail; ten
           d.replay_id
             ? [
                 "Replay",
-                <Link key="p" className="mono" to="/replays/$id" params={{ id: d.replay_id }} search={(prev) => ({ tenant: prev.tenant, of: prev.of })}>
+                <Link key="p" className="mono" to="/replays/$id" params={{ id: d.replay_id }} search={{ of }}>
                   {d.replay_id}
                 </Link>,
               ]
@@ -141,10 +134,10 @@ function Shown({ delivery: d, tenant, compact }: { delivery: DeliveryDetail; ten
   );
 }
 
-function EventLink({ delivery: d, tenant: _ }: { delivery: DeliveryDetail; tenant: string | undefined }) {
+function EventLink({ delivery: d, of }: { delivery: DeliveryDetail; of: string | undefined }) {
   return (
     <span className="row tight">
-      <Link to="/events/$id" params={{ id: d.event_id }} search={(prev) => ({ tenant: prev.tenant, of: prev.of })}>
+      <Link to="/events/$id" params={{ id: d.event_id }} search={{ of }}>
         {d.event_type}
       </Link>
       <Id value={d.event_id} />
@@ -153,20 +146,11 @@ function EventLink({ delivery: d, tenant: _ }: { delivery: DeliveryDetail; tenan
   );
 }
 
-function External({ href, text }: { href: string; text: string }) {
-  return (
-    <a className="row tight mono" href={href} target="_blank" rel="noreferrer">
-      <span className="wrap">{text}</span>
-      <Icon name="external" size={13} />
-      <span className="hidden-text">, opens in a new tab</span>
-    </a>
-  );
-}
-
 /** Actions are those of a delivery: what the token may not do is not shown. */
 function Actions({ delivery: d, tenant }: { delivery: DeliveryDetail; tenant: string | undefined }) {
   const mayRetry = useCan("retry");
   const maySee = useCan("secrets");
+  const of = useScope().all ? tenant : undefined;
   const retry = useRetry(d.id, tenant);
   const again = () => {
     if (!retry.isPending) {
@@ -188,7 +172,7 @@ function Actions({ delivery: d, tenant }: { delivery: DeliveryDetail; tenant: st
         <Link
           className="button"
           to="/replays/new"
-          search={(prev) => ({ tenant: prev.tenant, of: prev.of, webhook_ids: [d.webhook_id], since: d.created_at, status: "failed" as const })}
+          search={{ of, webhook_id: d.webhook_id, since: d.created_at, status: "failed" }}
         >
           Replay from here
         </Link>
