@@ -178,6 +178,11 @@ function Limits({ tenant: t, close }: { tenant: Tenant; close: () => void }) {
   );
 }
 
+/** The tenant default has an id of the time 0, and can't be deleted. */
+function isDefault(id: string): boolean {
+  return id.startsWith("ten_0000000000");
+}
+
 function Actions({ tenant: t }: { tenant: Tenant }) {
   const done = useDone();
   const [asking, setAsking] = useState<"suspend" | "delete">();
@@ -201,7 +206,7 @@ function Actions({ tenant: t }: { tenant: Tenant }) {
           Suspend
         </button>
       )}
-      {t.name === "default" ? null : (
+      {isDefault(t.id) ? null : (
         <button type="button" className="button danger" onClick={() => setAsking("delete")}>
           Delete
         </button>
