@@ -5,7 +5,7 @@ import { useEffect, useState } from "react";
 import { acting, api, unwrap } from "../api/client";
 import * as queries from "../api/queries";
 import type { DeliveryDetail, WebhookProfile } from "../api/schema";
-import { useCan } from "../api/session";
+import { useCan, useSession } from "../api/session";
 import { useKeys } from "../lib/keys";
 import { renew } from "../lib/live";
 import { useScope } from "../lib/scope";
@@ -149,7 +149,9 @@ function EventLink({ delivery: d, of }: { delivery: DeliveryDetail; of: string |
 /** Actions are those of a delivery: what the token may not do is not shown. */
 function Actions({ delivery: d, tenant }: { delivery: DeliveryDetail; tenant: string | undefined }) {
   const mayRetry = useCan("retry");
-  const maySee = useCan("secrets");
+  // A comparison shows no secret, so a portal session needs only to see; a key needs the scope that shows secrets (A5).
+  const portal = useSession().kind === "portal";
+  const mayDiagnose = useCan("secrets") || portal;
   const of = useScope().all ? tenant : undefined;
   const retry = useRetry(d.id, tenant);
   const again = () => {
@@ -158,7 +160,7 @@ function Actions({ delivery: d, tenant }: { delivery: DeliveryDetail; tenant: st
     }
   };
   useKeys(mayRetry ? { r: again } : {});
-  if (!mayRetry && !maySee) {
+  if (!mayRetry && !mayDiagnose) {
     return null;
   }
   return (
@@ -177,7 +179,7 @@ function Actions({ delivery: d, tenant }: { delivery: DeliveryDetail; tenant: st
           Replay from here
         </Link>
       ) : null}
-      {maySee ? <DiagnoseButton delivery={d} tenant={tenant} /> : null}
+      {mayDiagnose ? <DiagnoseButton delivery={d} tenant={tenant} /> : null}
     </div>
   );
 }
