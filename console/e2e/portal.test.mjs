@@ -20,7 +20,7 @@ const session = (capabilities, more = {}) => api.post("/v1/portal-sessions", { t
 
 /** What each capability shows on the webhook's and the delivery's screens. */
 const controls = {
-  test: (page) => page.getByRole("button", { name: /test/i }),
+  test: (page) => page.getByRole("link", { name: /^Test/ }),
   retry: (page) => page.getByRole("button", { name: /^Retry/ }),
   manage: (page) => page.getByRole("button", { name: /^(Pause|Resume)/ }),
   secrets: (page) => page.getByRole("button", { name: /^Reveal/ }),

@@ -21,7 +21,7 @@ test("from a reference to the reason in two clicks, then a retry that proves the
   await settled(page);
   // Click one: the delivery that failed. The list shows it beside one that arrived.
   await page.getByRole("row", { name: /failed/ }).first().click();
-  const details = page.getByRole("complementary", { name: /Delivery/ });
+  const details = page.getByRole("complementary", { name: "Details" });
   await details.getByText(/database|500/).first().waitFor();
   // Click two is not even needed: the reason stands in words, with the next step.
   await details.getByRole("heading", { name: "Why it is not delivered" }).waitFor();
