@@ -71,10 +71,10 @@ export async function signIn(page, base, token, path = "/") {
   assert.ok(!page.url().includes(token), "the token is gone from the address");
 }
 
-/** settled waits until a screen has its data: no skeleton, and a heading. */
+/** settled waits until a screen has its data: a heading, and no skeleton. */
 export async function settled(page) {
   await page.getByRole("heading", { level: 1 }).first().waitFor();
-  await page.waitForFunction(() => document.querySelector("[aria-busy=true]") === null);
+  await page.waitForFunction(() => document.querySelector("main .skeleton, [aria-busy=true]") === null);
 }
 
 /** axe fails on any violation of WCAG 2.2 A and AA. */

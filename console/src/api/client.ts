@@ -1,10 +1,10 @@
 import createClient from "openapi-fetch";
 
 import type { paths, Problem } from "./schema";
-import { origin, prepare } from "./transport";
+import { lists, origin, prepare } from "./transport";
 
 /** The API's operations, by method and path: `api.GET("/v1/webhooks", …)`. Read answers with `unwrap`. */
-export const api = createClient<paths>({ baseUrl: origin });
+export const api = createClient<paths>({ baseUrl: origin, querySerializer: lists });
 api.use(prepare);
 
 /** An answer that is no success, with the API's problem if it has one; status 0 if there was no answer. */

@@ -2,7 +2,7 @@
 // `pending` becomes `api`.
 import createClient from "openapi-fetch";
 
-import { origin, prepare } from "./transport";
+import { lists, origin, prepare } from "./transport";
 
 export type Capability = "view" | "test" | "retry" | "manage" | "secrets" | "keys" | "operator";
 
@@ -128,5 +128,5 @@ interface Paths {
   };
 }
 
-export const pending = createClient<Paths>({ baseUrl: origin });
+export const pending = createClient<Paths>({ baseUrl: origin, querySerializer: lists });
 pending.use(prepare);

@@ -6,6 +6,9 @@ const place = "grapnel.token";
 /** Where the API is: the origin that the console was loaded from. */
 export const origin = globalThis.location?.origin ?? "http://localhost";
 
+/** The API reads a list in a query as one value, separated by commas. */
+export const lists = { array: { style: "form", explode: false } } as const;
+
 // A browser may refuse storage to a page inside another one. The token then lasts as long as the page.
 let memory: string | undefined;
 let remembered = false;
