@@ -5,6 +5,7 @@ import type { Body } from "./body";
 import { curl } from "./curl";
 import { attemptResult } from "./lifecycle";
 import { phases } from "./waterfall";
+import "./deliveries.css";
 
 /** AttemptPanel shows one attempt: its request and its response side by side, and where the time went. */
 export function AttemptPanel({ attempt, body }: { attempt: Attempt; body: Body | undefined }) {
