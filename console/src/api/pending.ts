@@ -77,17 +77,6 @@ interface None {
   cookie?: never;
 }
 
-interface Op<Response, Query = undefined, Body = undefined, Path = undefined> {
-  parameters: {
-    query?: Query extends undefined ? never : Query;
-    header?: never;
-    path: Path;
-    cookie?: never;
-  };
-  requestBody: Body extends undefined ? never : { content: { "application/json": Body } };
-  responses: { 200: { headers: Record<string, unknown>; content: { "application/json": Response } } };
-}
-
 interface Get<Response, Query = undefined> {
   parameters: { query?: Query; header?: never; path?: never; cookie?: never };
   requestBody?: never;
@@ -124,7 +113,11 @@ interface Paths {
   };
   "/v1/portal-sessions/{id}": {
     parameters: None;
-    delete: Op<undefined, undefined, undefined, { id: string }>;
+    delete: {
+      parameters: { query?: never; header?: never; path: { id: string }; cookie?: never };
+      requestBody?: never;
+      responses: { 204: { headers: Record<string, unknown>; content?: never } };
+    };
   };
 }
 

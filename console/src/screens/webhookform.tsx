@@ -87,11 +87,13 @@ function Created({ webhook: w, of }: { webhook: CreatedWebhook; of: string | und
       <Card>
         <div className="stack">
           <p className="mono wrap">{w.url}</p>
-          <div className="field">
-            <span className="strong">Signing secret</span>
-            <Id value={w.secret} />
-            <span className="hint">The receiver verifies with it that a request comes from here. Keep it secret.</span>
-          </div>
+          {w.secret && (
+            <div className="field">
+              <span className="strong">Signing secret</span>
+              <Id value={w.secret} />
+              <span className="hint">The receiver verifies with it that a request comes from here. Keep it secret.</span>
+            </div>
+          )}
           <Warnings list={w.warnings} />
           <div className="row">
             <Link to="/webhooks/$id" params={{ id: w.id }} search={{ of, tab: "test" }} className="button primary">

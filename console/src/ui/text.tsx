@@ -126,7 +126,7 @@ export function Secret({ load, label }: { load: () => Promise<string>; label: st
         <Icon name="eye" size={14} />
         {value === undefined ? "Reveal" : "Hide"}
       </button>
-      <button type="button" className="button small" onClick={() => void get().then((v) => v !== undefined && copyText(v))}>
+      <button type="button" className="button small" onClick={() => void get().then((v) => (v === undefined ? undefined : copyText(v)))}>
         <Icon name="copy" size={13} />
         Copy
       </button>
