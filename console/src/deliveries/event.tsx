@@ -4,7 +4,7 @@ import { Link } from "@tanstack/react-router";
 import type { Delivery, EventDetail, NotDelivered } from "../api/schema";
 import { count, plural } from "../lib/numbers";
 import { useScope } from "../lib/scope";
-import { ErrorBox, Skeleton } from "../ui/feedback";
+import { Skeleton } from "../ui/feedback";
 import { Json } from "../ui/json";
 import { useWebhookNames } from "../ui/names";
 import { Card, Facts } from "../ui/page";

@@ -6,7 +6,7 @@ import { ShownOnce } from "../accounts/once";
 import * as queries from "../accounts/queries";
 import { acting, api, ApiError, unwrap } from "../api/client";
 import { pageSize } from "../api/queries";
-import type { APIKey, CreateAPIKeyRequest, CreatedAPIKey } from "../api/schema";
+import type { ApiKey, CreateApiKeyRequest, CreatedApiKey } from "../api/schema";
 import { useCan, useOperator } from "../api/session";
 import { useScope } from "../lib/scope";
 import { fromLocal } from "../lib/time";
@@ -27,11 +27,11 @@ export function Keys() {
   const scope = useScope();
   const may = useCan("keys");
   const [creating, setCreating] = useState(false);
-  const [revoking, setRevoking] = useState<APIKey>();
+  const [revoking, setRevoking] = useState<ApiKey>();
   const done = useDone();
   const list = useQuery({ ...queries.keys(scope.one, { limit: pageSize, ...(cursor ? { cursor } : {}) }), enabled: may });
   const rows = list.data?.api_keys;
-  const name = (k: APIKey) => k.name || "without a name";
+  const name = (k: ApiKey) => k.name || "without a name";
   if (!may) {
     return (
       <Page title="Keys">
@@ -57,7 +57,7 @@ export function Keys() {
           <p>A key lets a program use the API. Give each program its own, with no more scopes than it needs.</p>
         </Empty>
       ) : list.error && rows === undefined ? null : (
-        <Table<APIKey>
+        <Table<ApiKey>
           label="API keys"
           rows={rows}
           id={(k) => k.id}
@@ -117,7 +117,7 @@ export function Keys() {
   );
 }
 
-function KeyState({ of: k }: { of: APIKey }) {
+function KeyState({ of: k }: { of: ApiKey }) {
   if (k.revoked_at) {
     return <State tone="off">Revoked</State>;
   }
@@ -127,7 +127,7 @@ function KeyState({ of: k }: { of: APIKey }) {
   return <State tone="ok">Valid</State>;
 }
 
-type Scope = CreateAPIKeyRequest["scopes"][number];
+type Scope = CreateApiKeyRequest["scopes"][number];
 
 const scopes: [Scope, string, string][] = [
   ["publish", "publish", "Publishes events and messages."],
@@ -144,7 +144,7 @@ function Create({ tenant, close }: { tenant: string | undefined; close: () => vo
   const [chosen, setChosen] = useState<readonly Scope[]>(["publish"]);
   const [topics, setTopics] = useState("");
   const [expires, setExpires] = useState("");
-  const [made, setMade] = useState<CreatedAPIKey>();
+  const [made, setMade] = useState<CreatedApiKey>();
   const create = useMutation({
     mutationFn: () => {
       const patterns = topics.split(/[\s,]+/).filter((t) => t !== "");
