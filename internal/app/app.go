@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 
 	"grapnel/activities"
 	"grapnel/api"
+	"grapnel/console"
 	"grapnel/internal/config"
 	"grapnel/internal/delivery"
 	"grapnel/internal/dispatch"
@@ -58,6 +60,7 @@ type App struct {
 	// activities is nil without the role Worker.
 	activities *activities.Activities
 	api        *api.API
+	console    http.Handler
 	topics     *topics.Hub
 	metrics    *metrics.Metrics
 	// owner is nil unless the process has both roles.
@@ -246,7 +249,8 @@ func (a *App) buildAPI() error {
 		return err
 	}
 	a.metrics.WatchMemory("answers", a.api.AnswerMemory)
-	return nil
+	a.console, err = console.Handler(console.Config{})
+	return err
 }
 
 // WorkerStarted returns a channel that is closed when the worker polls; nil without the role Worker.
