@@ -75,7 +75,7 @@ test("another tenant's things are not found", options, async () => {
   await page.getByText("Not found").first().waitFor();
   await page.goto(`${base}/console/deliveries`);
   await settled(page);
-  assert.equal(await page.getByText("payment.success").count(), 0);
+  assert.equal(await page.getByText("payment.succeeded").count(), 0);
   clean(page);
   await page.context().close();
 });

@@ -42,6 +42,25 @@ async function startControl(receiver) {
   return { url: `http://127.0.0.1:${server.address().port}`, stop: () => new Promise((resolve) => server.close(resolve)) };
 }
 
+/** serve keeps the stack for work on the console and its tests: GRAPNEL_E2E lets `node --test e2e/…` use it. */
+async function serve(stack, given) {
+  console.log(`${stack.url}/console/#token=${stack.key}\nGRAPNEL_E2E='${JSON.stringify(given)}'`);
+  await new Promise((resolve) => process.once("SIGINT", resolve).once("SIGTERM", resolve));
+  return 0;
+}
+
+/** test runs the files whose names have one of the words in them, or all. */
+async function test(given, words) {
+  const files = readdirSync(here)
+    .filter((name) => name.endsWith(".test.mjs") && (words.length === 0 || words.some((w) => name.includes(w))))
+    .map((name) => join(here, name));
+  const tests = spawn(process.execPath, ["--test", "--test-concurrency=1", "--test-reporter=spec", ...files], {
+    stdio: "inherit",
+    env: { ...process.env, GRAPNEL_E2E: JSON.stringify(given) },
+  });
+  return new Promise((resolve) => tests.once("exit", (c) => resolve(c ?? 1)));
+}
+
 const stops = [];
 let code = 1;
 try {
@@ -59,23 +78,22 @@ try {
   stops.unshift(stack.stop);
   const made = await seed(client(stack.url, stack.key), receiver);
   made.foreign = foreign.url;
+  const lacks = [];
+  for (const path of ["/v1/stats", "/v1/changes"]) {
+    if ((await client(stack.url, stack.key).call("GET", path)).status === 404) {
+      lacks.push(path);
+    }
+  }
   const given = {
     url: stack.url,
     key: stack.key,
     receiver: receiver.url,
     control: control.url,
     frames: stack.supports("frame-ancestors"),
+    lacks,
     made,
   };
-  const chosen = process.argv.slice(2);
-  const files = readdirSync(here)
-    .filter((name) => name.endsWith(".test.mjs") && (chosen.length === 0 || chosen.some((c) => name.includes(c))))
-    .map((name) => join(here, name));
-  const tests = spawn(process.execPath, ["--test", "--test-concurrency=1", "--test-reporter=spec", ...files], {
-    stdio: "inherit",
-    env: { ...process.env, GRAPNEL_E2E: JSON.stringify(given) },
-  });
-  code = await new Promise((resolve) => tests.once("exit", (c) => resolve(c ?? 1)));
+  code = process.argv[2] === "serve" ? await serve(stack, given) : await test(given, process.argv.slice(2));
 } catch (err) {
   console.error(err);
 } finally {

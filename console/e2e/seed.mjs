@@ -26,7 +26,7 @@ export async function seed(api, receiver) {
     headers: { "X-Team": "platform" },
   });
   const publish = (type, data, references) => api.post("/v1/events", { type, data, references });
-  made.paid = await publish("payment.success", { id: "pay_1", amount: 4200, currency: "eur", order: "order_4711" }, ["order_4711", "cus_9"]);
+  made.paid = await publish("payment.succeeded", { id: "pay_1", amount: 4200, currency: "eur", order: "order_4711" }, ["order_4711", "cus_9"]);
   await publish("payment.failed", { id: "pay_2", amount: 99, reason: "card_declined" }, ["order_4712"]);
   await publish("user.created", { id: "user_1", name: "Zoë 東京 🙂", nested: { list: [1, 2, 3], deep: { a: { b: { c: true } } } } }, ["user_1"]);
   await publish("user.updated", { id: "user_1", plan: "pro" }, ["user_1"]);
