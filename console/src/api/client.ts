@@ -1,5 +1,6 @@
 import createClient from "openapi-fetch";
 
+import { sentence } from "../lib/numbers";
 import type { paths, Problem } from "./schema";
 import { lists, origin, prepare } from "./transport";
 
@@ -15,7 +16,7 @@ export class ApiError extends Error {
     /** Seconds until another try is welcome. */
     readonly retryAfter?: number,
   ) {
-    super(problem?.detail ?? problem?.title ?? (status === 0 ? "The server does not answer." : `The server answered ${status}.`));
+    super(problem?.detail !== undefined ? sentence(problem.detail) : problem?.title !== undefined ? sentence(problem.title) : status === 0 ? "The server does not answer." : `The server answered ${status}.`);
     this.name = "ApiError";
   }
 
@@ -29,11 +30,6 @@ export class ApiError extends Error {
   elsewhere(locations: readonly string[]): { location: string; message: string }[] {
     return (this.problem?.errors ?? []).filter((e) => !locations.some((l) => e.location === l || e.location.startsWith(`${l}.`) || e.location.startsWith(`${l}[`) || e.location.startsWith(`${l}/`)));
   }
-}
-
-function sentence(text: string): string {
-  const first = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(first) ? first : `${first}.`;
 }
 
 /** Waits for an answer and returns its body. Throws an ApiError unless the answer is a success. */

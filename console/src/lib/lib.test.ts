@@ -32,9 +32,9 @@ test("times from now", () => {
   const now = Date.parse("2026-05-01T12:00:00Z");
   const at = (s: string) => relative(new Date(s), now);
   expect(at("2026-05-01T12:00:01Z")).toBe("now");
-  expect(at("2026-05-01T11:59:15Z")).toMatch(/^45\s?s(ec\.?)? ago$/);
-  expect(at("2026-05-01T14:30:00Z")).toMatch(/^in 2\s?h/);
-  expect(at("2026-04-28T12:00:00Z")).toMatch(/^3\s?d/);
+  expect(at("2026-05-01T11:59:15Z")).toBe("45 s ago");
+  expect(at("2026-05-01T14:30:00Z")).toBe("in 2 h");
+  expect(at("2026-04-28T12:00:00Z")).toBe("3 d ago");
   expect(relative(new Date("nonsense"), now)).toBe("?");
   expect(exact(new Date("nonsense"))).toBe("?");
   expect(exact(new Date("2026-05-01T12:00:00.25Z"))).toContain("2026-05-01T12:00:00.250Z");

@@ -1,14 +1,13 @@
 import { useSyncExternalStore } from "react";
 
-const units: [Intl.RelativeTimeFormatUnit, number][] = [
-  ["year", 31_557_600],
-  ["month", 2_629_800],
-  ["day", 86_400],
-  ["hour", 3_600],
-  ["minute", 60],
-  ["second", 1],
+const units: [string, number][] = [
+  ["y", 31_557_600],
+  ["mo", 2_629_800],
+  ["d", 86_400],
+  ["h", 3_600],
+  ["min", 60],
+  ["s", 1],
 ];
-const relativeFormat = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "narrow" });
 
 /** A time as it is from now: "5 min ago", "in 2 h". Under 2 s it is "now". */
 export function relative(time: Date, now: number): string {
@@ -16,7 +15,8 @@ export function relative(time: Date, now: number): string {
   if (Number.isNaN(seconds)) return "?";
   if (Math.abs(seconds) < 2) return "now";
   for (const [unit, length] of units) {
-    if (Math.abs(seconds) >= length) return relativeFormat.format(Math.trunc(seconds / length), unit);
+    const n = Math.trunc(Math.abs(seconds) / length);
+    if (n >= 1) return seconds < 0 ? `${n} ${unit} ago` : `in ${n} ${unit}`;
   }
   return "now";
 }

@@ -4,7 +4,6 @@ import { getRouteApi, Link } from "@tanstack/react-router";
 import { eventTypes } from "../api/queries";
 import type { EventType } from "../api/schema";
 import { useCan, useSession } from "../api/session";
-import { grouped } from "../lib/eventtypes";
 import { plural } from "../lib/numbers";
 import { useScope } from "../lib/scope";
 import { Empty, ErrorBox, Skeleton } from "../ui/feedback";
@@ -29,7 +28,6 @@ export function EventTypes() {
   );
   const set = (change: { q?: string; deprecated?: "true" | "false" }) => void navigate({ search: (s) => ({ ...s, ...change }), replace: true });
   const selected = found.data?.find((t) => t.name === sel);
-  const groups = grouped(rows ?? []);
   return (
     <Page
       title="Event types"
@@ -54,32 +52,26 @@ export function EventTypes() {
           title={sel && <Id value={sel} />}
           details={sel && (selected ? <Details type={selected} /> : <p className="muted">There is no such event type.</p>)}
         >
-          {groups.map((g) => (
-            <section key={g.prefix} className="stack tight">
-              {groups.length > 1 && <h2 className="mono">{g.prefix}</h2>}
-              <Table<EventType>
-                label={`Event types of ${g.prefix}`}
-                keys={groups.length === 1}
-                rows={g.members}
-                id={(t) => t.name}
-                current={sel}
-                open={(t) => void navigate({ search: (s) => ({ ...s, sel: t.name }), replace: sel !== undefined })}
-                columns={[
-                  {
-                    head: "Name",
-                    lead: true,
-                    cell: (t) => (
-                      <Link to="." search={(s) => ({ ...s, sel: t.name })} className="mono clip">
-                        {t.name}
-                      </Link>
-                    ),
-                  },
-                  !sel && { head: "Description", cell: (t: EventType) => <span className="clip" title={t.description}>{t.description}</span> },
-                  { head: "Kind", cell: (t) => <Kinds type={t} /> },
-                ]}
-              />
-            </section>
-          ))}
+          <Table<EventType>
+            label="Event types"
+            rows={[...rows].sort((a, b) => (a.name < b.name ? -1 : 1))}
+            id={(t) => t.name}
+            current={sel}
+            open={(t) => void navigate({ search: (s) => ({ ...s, sel: t.name }), replace: sel !== undefined })}
+            columns={[
+              {
+                head: "Name",
+                lead: true,
+                cell: (t) => (
+                  <Link to="." search={(s) => ({ ...s, sel: t.name })} className="mono clip">
+                    {t.name}
+                  </Link>
+                ),
+              },
+              !sel && { head: "Description", cell: (t: EventType) => <span className="clip" title={t.description}>{t.description}</span> },
+              { head: "Kind", cell: (t) => <Kinds type={t} /> },
+            ]}
+          />
         </Split>
       )}
     </Page>
@@ -102,7 +94,7 @@ function Details({ type: t }: { type: EventType }) {
   const { kind } = useSession();
   return (
     <>
-      <TypeDetail type={t} />
+      <TypeDetail type={t} named={false} />
       <div className="row">
         <Link to="/webhooks" search={{ event: t.name }} className="button">Webhooks that get it</Link>
         <Link to="/events" search={{ type: t.name }} className="button">Events of it</Link>

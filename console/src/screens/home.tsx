@@ -4,7 +4,7 @@ import { getRouteApi, Link } from "@tanstack/react-router";
 import { deliveries, webhook, webhooks } from "../api/queries";
 import type { Delivery, Webhook } from "../api/schema";
 import { useCan } from "../api/session";
-import { count, plural } from "../lib/numbers";
+import { count, plural, sentence } from "../lib/numbers";
 import { rangeSince } from "../lib/range";
 import { useScope } from "../lib/scope";
 import { relative, useNow } from "../lib/time";
@@ -69,7 +69,8 @@ function Outstanding() {
       note={
         n === 0 ? " " : (
           <>
-            {held > 0 && `${count(held)}${all ? "" : "+"} held · `}
+            {held > 0 && `${count(held)}${all ? "" : "+"} held`}
+            {held > 0 && last !== undefined && " · "}
             {last !== undefined && <>oldest from {relative(new Date(last), now)}{all ? "" : " or before"}</>}
           </>
         )
@@ -135,6 +136,8 @@ function Attention({ range }: { range: "1h" | "24h" | "7d" | "30d" }) {
       h.first = d;
     } else held.set(d.webhook_id, { n: 1, first: d });
   }
+  // Of more than a hundred that are outstanding, only the newest are here.
+  const more = open.data?.next_cursor ? "At least" : "";
   const error = failed.error ?? open.error ?? off.error;
   const known = failed.data && open.data && off.data;
   const heldOnly = [...held].filter(([id]) => !groups.some((g) => g.id === id)).slice(0, 8);
@@ -162,15 +165,15 @@ function Attention({ range }: { range: "1h" | "24h" | "7d" | "30d" }) {
                 <Time at={g.last.created_at} />
               </Link>
               {g.last.explanation && <>: {g.last.explanation.summary}</>}
-              {held.has(g.id) && <> {plural(held.get(g.id)!.n, "delivery is", "deliveries are")} held.</>}
+              {held.has(g.id) && <> {more} {plural(held.get(g.id)!.n, "delivery is", "deliveries are")} held.</>}
             </Item>
           ))}
           {heldOnly.map(([id, h]) => (
-            <HeldItem key={id} id={id} tenant={h.first.tenant_id} n={h.n} reason={h.first.waiting?.reason} since={h.first.waiting?.since} />
+            <HeldItem key={id} id={id} tenant={h.first.tenant_id} n={h.n} more={more} reason={h.first.waiting?.reason} since={h.first.waiting?.since} />
           ))}
           {off.data.webhooks.map((w) => (
             <Item key={`off-${w.id}`} webhook={w} id={w.id} tenant={w.tenant_id}>
-              {w.status_reason ?? "It gets no events."} Since <Time at={w.updated_at} />.
+              {sentence(w.status_reason ?? "it gets no events")} Changed <Time at={w.updated_at} />.
             </Item>
           ))}
         </ul>
@@ -179,12 +182,12 @@ function Attention({ range }: { range: "1h" | "24h" | "7d" | "30d" }) {
   );
 }
 
-function HeldItem({ id, tenant, n, reason, since }: { id: string; tenant: string | undefined; n: number; reason: string | undefined; since: string | undefined }) {
+function HeldItem({ id, tenant, n, more, reason, since }: { id: string; tenant: string | undefined; n: number; more: string; reason: string | undefined; since: string | undefined }) {
   const scope = useScope();
   const found = useQuery({ ...webhook(tenant ?? scope.one, id), retry: false });
   return (
     <Item webhook={found.data} gone={found.isError} id={id} tenant={tenant}>
-      <Link to="/deliveries" search={{ webhook_id: id, final: "false", ...(tenant && { tenant }) }}>{plural(n, "delivery", "deliveries")} held</Link>
+      <Link to="/deliveries" search={{ webhook_id: id, final: "false", ...(tenant && { tenant }) }}>{more} {plural(n, "delivery", "deliveries")} held</Link>
       {reason && <>, because {waitWords[reason] ?? reason}</>}
       {since && <>, since <Time at={since} /></>}.
     </Item>

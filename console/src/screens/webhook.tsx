@@ -7,6 +7,7 @@ import { webhook } from "../api/queries";
 import type { Webhook } from "../api/schema";
 import { useCan } from "../api/session";
 import { useKeys } from "../lib/keys";
+import { sentence } from "../lib/numbers";
 import { useScope } from "../lib/scope";
 import { ConfirmDialog } from "../ui/dialog";
 import { ErrorBox, Skeleton, toastError, useDone } from "../ui/feedback";
@@ -146,6 +147,6 @@ export function WebhookScreen() {
 
 function Notice({ webhook: w }: { webhook: Webhook }) {
   if (w.status === "healthy") return null;
-  const text = w.status_reason ?? (w.paused ? "Paused: deliveries wait, and nothing is lost." : !w.active ? "Disabled: it gets no events." : undefined);
+  const text = w.status_reason !== undefined ? sentence(w.status_reason) : w.paused ? "Paused: deliveries wait, and nothing is lost." : !w.active ? "Disabled: it gets no events." : undefined;
   return text ? <p className={`box ${w.status === "failed" ? "bad" : "warn"}`}>{text}</p> : null;
 }

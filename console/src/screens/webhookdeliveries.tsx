@@ -113,6 +113,7 @@ export function WebhookDeliveries({ webhook: w }: { webhook: Webhook }) {
               open={(d) => void navigate({ search: (s) => ({ ...s, sel: d.id }), replace: sel !== undefined })}
               columns={[
                 { head: "Event type", lead: true, cell: (d) => <Link to="/deliveries/$id" params={{ id: d.id }} search={{ of: scope.one }} className="mono clip">{d.event_type}</Link> },
+                !sel && { head: "Kind", cell: (d: Delivery) => (d.test ? <span className="tag">test</span> : d.replay_id ? <span className="tag">replay</span> : "") },
                 { head: "State", cell: (d) => <DeliveryState delivery={d} /> },
                 { head: "Answer", num: true, cell: (d) => d.status_code ?? (d.error ? <span className="muted" title={d.error}>none</span> : "–") },
                 { head: "Attempts", num: true, cell: (d) => d.attempts },

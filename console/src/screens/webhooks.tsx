@@ -4,7 +4,7 @@ import { getRouteApi, Link } from "@tanstack/react-router";
 import { deliveries, eventTypes, pageSize, webhook, webhooks, webhookStats } from "../api/queries";
 import type { Webhook } from "../api/schema";
 import { useCan } from "../api/session";
-import { count, share } from "../lib/numbers";
+import { count, sentence, share } from "../lib/numbers";
 import { useScope } from "../lib/scope";
 import { Empty, ErrorBox, Skeleton } from "../ui/feedback";
 import { Filters, SelectFilter, TextFilter } from "../ui/filters";
@@ -92,8 +92,8 @@ export function Webhooks() {
                 },
                 { head: "State", cell: (w) => <WebhookState webhook={w} /> },
                 scope.all && { head: "Tenant", cell: (w: Webhook) => <TenantName id={w.tenant_id} /> },
-                { head: "Events", cell: (w) => <Subscriptions events={w.events} /> },
-                { head: "Delivered, 24 h", num: true, cell: (w) => (counts.has(w.id) ? count(counts.get(w.id)!.delivered) : day.data && day.data.webhooks.length < 100 ? "0" : "–") },
+                !sel && { head: "Events", cell: (w: Webhook) => <Subscriptions events={w.events} /> },
+                !sel && { head: "Delivered, 24 h", num: true, cell: (w: Webhook) => (counts.has(w.id) ? count(counts.get(w.id)!.delivered) : day.data && day.data.webhooks.length < 100 ? "0" : "–") },
                 {
                   head: "Attempts ok",
                   num: true,
@@ -142,7 +142,7 @@ function WebhookSummary({ id, tenant }: { id: string; tenant: string | undefined
   if (!w) return found.error ? <ErrorBox error={found.error} /> : <Skeleton />;
   return (
     <>
-      {w.status_reason && <p className="box warn">{w.status_reason}</p>}
+      {w.status_reason && <p className="box warn">{sentence(w.status_reason)}</p>}
       <Facts
         facts={[
           ["URL", <span className="mono wrap">{w.url}</span>],

@@ -111,10 +111,10 @@ export function TypePicker({ types, value, onChange, wrong }: Props) {
 }
 
 /** What a type means, and what its data looks like. */
-export function TypeDetail({ type: t }: { type: EventType }) {
+export function TypeDetail({ type: t, named = true }: { type: EventType; named?: boolean }) {
   return (
     <div className="stack tight">
-      <h3 className="mono wrap">{t.name}</h3>
+      {named && <h3 className="mono wrap">{t.name}</h3>}
       <p>{t.description || <span className="muted">It has no description.</span>}</p>
       {t.example !== undefined && (
         <>
