@@ -62,6 +62,64 @@ function Shown({ delivery: d, tenant, compact }: { delivery: DeliveryDetail; ten
   const attempt = d.attempt_log.find((a) => a.number === chosen) ?? d.attempt_log.at(-1);
   const why = whyNot(d);
   const body: Body | undefined = event.data && attempt ? requestBody(event.data, profileOf(attempt.request.headers)) : undefined;
+  const facts = (
+    <Facts
+      facts={[
+        ["State", <DeliveryState key="s" delivery={d} />],
+        ["Event", <EventLink key="e" delivery={d} of={of} />],
+        [
+          "Webhook",
+          <Link key="w" to="/webhooks/$id" params={{ id: d.webhook_id }} search={{ of }}>
+            <WebhookName id={d.webhook_id} tenant={tenant} />
+          </Link>,
+        ],
+        ["Delivery", <Id key="i" value={d.id} />],
+        event.data?.references?.length
+          ? [
+              "References",
+              <span key="r" className="row tight">
+                {event.data.references.map((r) => (
+                  <Link key={r} className="tag mono" to="/deliveries" search={{ reference: r }}>
+                    {r}
+                  </Link>
+                ))}
+              </span>,
+            ]
+          : undefined,
+        d.replay_id
+          ? [
+              "Replay",
+              <Link key="p" className="mono" to="/replays/$id" params={{ id: d.replay_id }} search={{ of }}>
+                {d.replay_id}
+              </Link>,
+            ]
+          : undefined,
+        ["Published", <ExactTime key="t" at={d.created_at} />],
+        d.workflow_url ? ["Workflow", <External key="u" href={d.workflow_url} text={d.workflow_id ?? "in Temporal"} />] : undefined,
+        !d.workflow_url && event.data?.workflow_url
+          ? ["Workflow", <External key="v" href={event.data.workflow_url} text={event.data.workflow_id ?? "in Temporal"} />]
+          : undefined,
+      ]}
+    />
+  );
+  const life = (
+    <Card title="Life of the delivery">
+      <ol className="lifecycle">
+        {lifecycle(d).map((s, i) => (
+          <Line key={i} step={s} chosen={s.attempt !== undefined && s.attempt === attempt} choose={setChosen} />
+        ))}
+      </ol>
+    </Card>
+  );
+  const sent = attempt ? (
+    <Card>
+      <AttemptPanel attempt={attempt} body={body} />
+    </Card>
+  ) : (
+    <Card title="What is to be sent">
+      {event.data ? <JsonOrText text={JSON.stringify(event.data.data)} label="Data of the event" /> : event.error ? <ErrorBox error={event.error} /> : <Skeleton />}
+    </Card>
+  );
   return (
     <>
       {why ? (
@@ -74,62 +132,21 @@ function Shown({ delivery: d, tenant, compact }: { delivery: DeliveryDetail; ten
         </section>
       ) : null}
       <Actions delivery={d} tenant={tenant} />
-      <Facts
-        facts={[
-          ["State", <DeliveryState key="s" delivery={d} />],
-          ["Event", <EventLink key="e" delivery={d} of={of} />],
-          [
-            "Webhook",
-            <Link key="w" to="/webhooks/$id" params={{ id: d.webhook_id }} search={{ of }}>
-              <WebhookName id={d.webhook_id} tenant={tenant} />
-            </Link>,
-          ],
-          ["Delivery", <Id key="i" value={d.id} />],
-          event.data?.references?.length
-            ? [
-                "References",
-                <span key="r" className="row tight">
-                  {event.data.references.map((r) => (
-                    <Link key={r} className="tag mono" to="/deliveries" search={{ reference: r }}>
-                      {r}
-                    </Link>
-                  ))}
-                </span>,
-              ]
-            : undefined,
-          d.replay_id
-            ? [
-                "Replay",
-                <Link key="p" className="mono" to="/replays/$id" params={{ id: d.replay_id }} search={{ of }}>
-                  {d.replay_id}
-                </Link>,
-              ]
-            : undefined,
-          ["Published", <ExactTime key="t" at={d.created_at} />],
-          d.workflow_url ? ["Workflow", <External key="u" href={d.workflow_url} text={d.workflow_id ?? "in Temporal"} />] : undefined,
-          !d.workflow_url && event.data?.workflow_url
-            ? ["Workflow", <External key="v" href={event.data.workflow_url} text={event.data.workflow_id ?? "in Temporal"} />]
-            : undefined,
-        ]}
-      />
-      <div className={compact ? "stack" : "grid lifecycle-grid"}>
-        <Card title="Life of the delivery">
-          <ol className="lifecycle">
-            {lifecycle(d).map((s, i) => (
-              <Line key={i} step={s} chosen={s.attempt !== undefined && s.attempt === attempt} choose={setChosen} />
-            ))}
-          </ol>
-        </Card>
-        {attempt ? (
-          <Card>
-            <AttemptPanel attempt={attempt} body={body} />
-          </Card>
-        ) : (
-          <Card title="What is to be sent">
-            {event.data ? <JsonOrText text={JSON.stringify(event.data.data)} label="Data of the event" /> : event.error ? <ErrorBox error={event.error} /> : <Skeleton />}
-          </Card>
-        )}
-      </div>
+      {compact ? (
+        <>
+          {facts}
+          {life}
+          {sent}
+        </>
+      ) : (
+        <div className="delivery">
+          <div className="stack">
+            <Card title="Delivery">{facts}</Card>
+            {life}
+          </div>
+          {sent}
+        </div>
+      )}
     </>
   );
 }

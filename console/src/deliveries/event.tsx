@@ -88,7 +88,7 @@ function Shown({ event: e, tenant, compact }: { event: EventDetail; tenant: stri
                 {
                   head: "Why",
                   cell: (d) =>
-                    d.status !== "success" && (d.explanation?.summary ?? d.error) ? <span className="wrap small">{d.explanation?.summary ?? d.error}</span> : null,
+                    d.status !== "success" && (d.explanation?.summary ?? d.error) ? <span className="why small">{d.explanation?.summary ?? d.error}</span> : null,
                 },
                 !compact && { head: "Delivered", num: true, cell: (d) => (d.delivered_at ? <Time at={d.delivered_at} /> : null) },
               ]}
@@ -114,7 +114,7 @@ function Shown({ event: e, tenant, compact }: { event: EventDetail; tenant: stri
                     </Link>
                   ),
                 },
-                { head: "Why", cell: (n) => <span className="wrap">{notDeliveredWords(n.reason)}</span> },
+                { head: "Why", cell: (n) => <span className="why">{notDeliveredWords(n.reason)}</span> },
               ]}
             />
           )}

@@ -48,9 +48,9 @@ export function waitWords(r: WaitReason): string {
 }
 
 const reasons: Record<NotDeliveredReason, string> = {
-  "not subscribed": "It was not subscribed to this event type.",
-  inactive: "It was disabled when the event was published.",
-  "created later": "It was created after the event was published.",
+  "not subscribed": "Not subscribed to this event type then.",
+  inactive: "Disabled when the event was published.",
+  "created later": "Created after the event was published.",
 };
 
 /** notDeliveredWords says why a webhook got nothing, and what to do where something can be done. */

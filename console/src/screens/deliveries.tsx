@@ -47,17 +47,18 @@ export function Deliveries() {
   const owners = new Set(rows?.filter((d) => picked.includes(d.id)).map((d) => d.tenant_id));
 
   const columns: (Column<Delivery> | false)[] = [
-    mayRetry && {
-      head: "Choose",
-      cell: (d) => (
-        <input
-          type="checkbox"
-          aria-label={`Choose ${d.event_type} ${shortId(d.id)}`}
-          checked={picked.includes(d.id)}
-          onChange={(e) => setChosen(e.target.checked ? [...picked, d.id] : picked.filter((id) => id !== d.id))}
-        />
-      ),
-    },
+    mayRetry &&
+      !narrow && {
+        head: "Choose",
+        cell: (d) => (
+          <input
+            type="checkbox"
+            aria-label={`Choose ${d.event_type} ${shortId(d.id)}`}
+            checked={picked.includes(d.id)}
+            onChange={(e) => setChosen(e.target.checked ? [...picked, d.id] : picked.filter((id) => id !== d.id))}
+          />
+        ),
+      },
     { head: "State", cell: (d) => <DeliveryState delivery={d} /> },
     {
       head: "Event type",
@@ -73,9 +74,9 @@ export function Deliveries() {
       ),
     },
     { head: "Webhook", cell: (d) => <span className="clip" title={name(d.webhook_id)}>{name(d.webhook_id)}</span> },
-    scope.all && { head: "Tenant", wideOnly: narrow, cell: (d) => (d.tenant_id ? <Id value={d.tenant_id} shown={shortId(d.tenant_id)} /> : null) },
+    scope.all && !narrow && { head: "Tenant", cell: (d) => (d.tenant_id ? <Id value={d.tenant_id} shown={shortId(d.tenant_id)} /> : null) },
     { head: "Status", num: true, cell: (d) => d.status_code ?? "" },
-    { head: "Attempts", num: true, cell: (d) => d.attempts },
+    !narrow && { head: "Attempts", num: true, cell: (d) => d.attempts },
     !narrow && { head: "Last error", cell: (d) => (d.error ? <span className="clip" title={d.error}>{d.error}</span> : null) },
     !narrow && {
       head: "Next",
@@ -106,18 +107,20 @@ export function Deliveries() {
         ) : undefined
       }
     >
-      <Presets
-        label="Which"
-        value={presetOf(search)}
-        options={presets}
-        onChange={(p) =>
-          filter({
-            status: p === "delivered" ? ["success"] : undefined,
-            undelivered: p === "failed" ? "true" : undefined,
-            final: p === "coming" ? "false" : undefined,
-          })
-        }
-      />
+      <div className="row">
+        <Presets
+          label="Which"
+          value={presetOf(search)}
+          options={presets}
+          onChange={(p) =>
+            filter({
+              status: p === "delivered" ? ["success"] : undefined,
+              undelivered: p === "failed" ? "true" : undefined,
+              final: p === "coming" ? "false" : undefined,
+            })
+          }
+        />
+      </div>
       <Filters clear={filtered ? () => void navigate({ search: {} }) : undefined}>
         <TextFilter label="Reference" value={search.reference} onChange={(reference) => filter({ reference })} />
         <TextFilter label="Event type or user.*" value={search.event_type} onChange={(event_type) => filter({ event_type })} />
