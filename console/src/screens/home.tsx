@@ -197,7 +197,7 @@ function HeldItem({ id, tenant, n, more, reason, since }: { id: string; tenant: 
 function Item({ webhook: w, gone = false, id, tenant, children }: { webhook: Webhook | undefined; gone?: boolean; id: string; tenant: string | undefined; children: React.ReactNode }) {
   return (
     <li>
-      <div style={{ minWidth: 84 }}>{w ? <WebhookState webhook={w} /> : gone && <State tone="off">Deleted</State>}</div>
+      <div>{w ? <WebhookState webhook={w} /> : gone && <State tone="off">Deleted</State>}</div>
       <div className="grow">
         <Link to="/webhooks/$id" params={{ id }} search={{ of: tenant }} className="strong wrap">
           {w?.description || w?.url || id}

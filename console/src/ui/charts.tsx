@@ -16,7 +16,8 @@ export interface Point {
 
 type Step = "minute" | "hour" | "day";
 
-const box = { width: 640, height: 170, left: 46, right: 8, top: 10, bottom: 22 };
+// About as wide as it is shown, so that its text has about its own size.
+const box = { width: 380, height: 150, left: 48, right: 8, top: 10, bottom: 22 };
 const inner = { width: box.width - box.left - box.right, height: box.height - box.top - box.bottom };
 
 /** A round number that is at least n: 1, 2 or 5 times a power of ten. */
@@ -31,7 +32,7 @@ function Axis({ top, format, points, step }: { top: number; format: (n: number) 
   const ticks = 4;
   const last = points.length - 1;
   const long = last > 0 && new Date(points[last]!.at).getTime() - new Date(points[0]!.at).getTime() > 2 * 86_400_000;
-  const every = Math.max(1, Math.ceil(points.length / (long ? 5 : 7)));
+  const every = Math.max(1, Math.ceil(points.length / (long ? 3 : 5)));
   return (
     <g>
       {[0, 0.5, 1].map((f) => (
