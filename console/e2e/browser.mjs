@@ -37,7 +37,7 @@ export function launch() {
 export async function open(browser, base, { viewport = wide, scheme = "light", allow } = {}) {
   const context = await browser.newContext({ viewport, colorScheme: scheme, reducedMotion: "reduce" });
   await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: new URL(base).origin });
-  context.setDefaultTimeout(15_000);
+  context.setDefaultTimeout(30_000);
   const page = await context.newPage();
   const faults = [];
   const origin = new URL(base).origin;

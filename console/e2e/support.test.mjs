@@ -20,7 +20,7 @@ test("from a reference to the reason in two clicks, then a retry that proves the
   await page.keyboard.press("Enter");
   await settled(page);
   // Click one: the delivery that failed. The list shows it beside one that arrived.
-  await page.getByRole("row").filter({ has: page.getByText("Failed", { exact: true }) }).first().click();
+  await page.getByRole("row").getByText("Failed", { exact: true }).first().click();
   const details = page.getByRole("complementary", { name: "Details" });
   await details.getByText(/database|500/).first().waitFor();
   // Click two is not even needed: the reason stands in words, with the next step.

@@ -108,7 +108,7 @@ test("filters live in the address, and back and forward walk them", async () => 
   await settled(page);
   await page.getByRole("button", { name: /Failed for good/ }).click();
   await page.waitForURL(/undelivered=true/);
-  await page.getByRole("row", { name: /payment/ }).first().click();
+  await page.getByRole("row", { name: /payment/ }).first().locator(".state").click();
   await page.waitForURL(/sel=del_/);
   await page.goBack();
   await page.waitForURL((url) => !url.search.includes("sel="));
@@ -127,7 +127,7 @@ test("a list shows new deliveries without losing the selected one", async () => 
   const page = await open(browser, base);
   await signIn(page, base, key, `/deliveries?webhook_id=${made.healthy.id}`);
   await settled(page);
-  await page.getByRole("row").nth(1).click();
+  await page.getByRole("row").nth(1).locator(".state").click();
   await page.waitForURL(/sel=del_/);
   const before = new URL(page.url()).searchParams.get("sel");
   const event = await api.post("/v1/events", { type: "payment.refunded", data: { live: true }, references: ["live_1"] });
