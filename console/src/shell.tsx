@@ -13,7 +13,7 @@ import { chooseMode, chosenMode, type Mode } from "./lib/theme";
 import { Dialog } from "./ui/dialog";
 import { Empty, ErrorBox, Toasts } from "./ui/feedback";
 import { Icon, Logo } from "./ui/icons";
-import { Menu, Popover, Tips } from "./ui/overlay";
+import { Menu, Popover } from "./ui/overlay";
 import { Time } from "./ui/text";
 
 /** The frame of every screen: navigation, search, the tenant that an operator looks at, and help. */
@@ -40,7 +40,7 @@ export function Shell() {
     "g e": () => void navigate({ to: "/events" }),
   });
   return (
-    <Tips>
+    <>
       <a
         className="skip"
         href="#main"
@@ -102,7 +102,7 @@ export function Shell() {
           ))}
         </dl>
       </Dialog>
-    </Tips>
+    </>
   );
 }
 

@@ -1,8 +1,7 @@
-// Menus, popovers and tips: Radix's, not modal, as the modal ones would put a style element into the page, which the
+// Menus and popovers: Radix's, not modal, as the modal ones would put a style element into the page, which the
 // policy refuses.
 import * as DropdownMenu from "@radix-ui/react-dropdown-menu";
 import * as RadixPopover from "@radix-ui/react-popover";
-import * as Tooltip from "@radix-ui/react-tooltip";
 import type { ReactNode } from "react";
 
 export interface Action {
@@ -50,19 +49,3 @@ export function Popover({ trigger, children, label, open, onOpenChange }: { trig
     </RadixPopover.Root>
   );
 }
-
-/** A short explanation beside a control, on hover and focus. */
-export function Tip({ text, children }: { text: ReactNode; children: ReactNode }) {
-  return (
-    <Tooltip.Root delayDuration={300}>
-      <Tooltip.Trigger asChild>{children}</Tooltip.Trigger>
-      <Tooltip.Portal>
-        <Tooltip.Content className="tip" sideOffset={4} collisionPadding={8}>
-          {text}
-        </Tooltip.Content>
-      </Tooltip.Portal>
-    </Tooltip.Root>
-  );
-}
-
-export const Tips = Tooltip.Provider;
