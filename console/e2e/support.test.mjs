@@ -26,7 +26,7 @@ test("from a reference to the reason in two clicks, then a retry that proves the
   // Click two is not even needed: the reason stands in words, with the next step.
   await details.getByRole("heading", { name: "Why it is not delivered" }).waitFor();
   assert.match(await details.innerText(), /500/);
-  await details.getByRole("link", { name: "Open" }).click();
+  await details.getByRole("link", { name: "Open", exact: true }).click();
   await page.getByRole("heading", { level: 1, name: /Delivery/ }).waitFor();
   assert.match(page.url(), new RegExp(made.failed.id));
 
@@ -45,8 +45,10 @@ test("from a reference to the reason in two clicks, then a retry that proves the
 
 test("a signature that does not verify is explained", async () => {
   const page = await open(browser, base);
-  const [sent] = await receiver.requests("/orders");
-  await signIn(page, base, key, `/deliveries/${(await api.get(`/v1/deliveries?webhook_id=${made.healthy.id}&reference=order_4711`)).deliveries[0].id}`);
+  // The request of a delivery that is among those that the receiver keeps.
+  const sent = (await receiver.requests("/orders")).at(-1);
+  const { deliveries } = await api.get(`/v1/events/${sent.headers["webhook-id"]}`);
+  await signIn(page, base, key, `/deliveries/${deliveries.find((d) => d.webhook_id === made.healthy.id).id}`);
   await settled(page);
   await page.getByRole("button", { name: "Diagnose signature" }).click();
   const dialog = page.getByRole("dialog");
