@@ -2,6 +2,9 @@ module grapnel
 
 go 1.26.0
 
+// Packages of the console's build tools, some of which bring Go files.
+ignore ./console/node_modules
+
 require (
 	code.dny.dev/ssrf v0.3.0
 	github.com/alecthomas/kong v1.15.0

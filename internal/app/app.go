@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 
 	"grapnel/activities"
 	"grapnel/api"
+	"grapnel/console"
 	"grapnel/internal/changes"
 	"grapnel/internal/config"
 	"grapnel/internal/delivery"
@@ -59,6 +61,7 @@ type App struct {
 	// activities is nil without the role Worker.
 	activities *activities.Activities
 	api        *api.API
+	console    http.Handler
 	topics     *topics.Hub
 	changes    *changes.Watch
 	metrics    *metrics.Metrics
@@ -252,7 +255,8 @@ func (a *App) buildAPI() error {
 		return err
 	}
 	a.metrics.WatchMemory("answers", a.api.AnswerMemory)
-	return nil
+	a.console, err = console.Handler(console.Config{})
+	return err
 }
 
 // WorkerStarted returns a channel that is closed when the worker polls; nil without the role Worker.

@@ -286,6 +286,11 @@ func TestMetrics(t *testing.T) {
 	}
 	status, _ = r.do(t, http.MethodGet, "/metrics", "")
 	require.Equal(t, http.StatusNotFound, status, "the API's address has none")
+	status, text = r.do(t, http.MethodGet, "/console/webhooks/hook_1", "")
+	require.Equal(t, http.StatusOK, status, "a screen of the console (P1)")
+	require.Contains(t, text, "/console/assets/")
+	status, _ = r.do(t, http.MethodGet, "/consoles", "")
+	require.Equal(t, http.StatusNotFound, status, "a path of the API")
 
 	// A second process with the same address works, without metrics.
 	other, log := options(t), &syncbuf.Buffer{}

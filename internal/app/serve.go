@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 
+	"grapnel/console"
 	"grapnel/internal/contract"
 )
 
@@ -51,10 +53,22 @@ func readToTheEnd(next http.Handler) http.Handler {
 	})
 }
 
+// handler serves the API, and the console below its prefix. Paths are compared as they are: a ServeMux would redirect
+// those of the API that are not in canonical form.
+func (a *App) handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path+"/", console.Prefix) {
+			a.console.ServeHTTP(w, r)
+			return
+		}
+		a.api.ServeHTTP(w, r)
+	})
+}
+
 // serveAPI serves the API until ctx ends. Then /readyz fails while requests are still accepted, for
 // --drain-delay; after that no new requests are accepted, and requests in progress finish.
 func (a *App) serveAPI(ctx context.Context, l net.Listener) error {
-	server := a.newServer(readToTheEnd(a.api))
+	server := a.newServer(readToTheEnd(a.handler()))
 	// Waiting subscribers would delay the shutdown; they reconnect to another process.
 	server.RegisterOnShutdown(a.api.EndPolls)
 	failed := make(chan error, 1)

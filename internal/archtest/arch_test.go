@@ -111,6 +111,7 @@ func directions() map[string]direction {
 		"internal/dispatch/": {
 			deny: map[string]string{modulePath + "/activities": noEngine, modulePath + "/internal/delivery": noEngine},
 		},
+		"console/":            {ours: []string{}, stdOnly: true},
 		"internal/hook/":      {ours: []string{}, stdOnly: true},
 		"internal/contract/":  {ours: []string{"internal/hook/"}, stdOnly: true},
 		"verify/go/":          {ours: []string{}, stdOnly: true},
@@ -136,6 +137,7 @@ func importers() map[string]struct {
 	return map[string]rule{
 		"internal/app/":      {[]string{"cmd/"}, "internal/app wires the packages together; move the shared part to a package of its own"},
 		"internal/postgres/": {[]string{"internal/pgtest/"}, "it starts PostgreSQL's programs, for tests and cmd/dev; take a database URL"},
+		"console/":           {[]string{"internal/app/"}, "the console is a client of the API; it is served, not used"},
 		"cmd/":               {nil, "move the shared part to internal/"},
 	}
 }

@@ -18,6 +18,8 @@ func (s *Stack) announce() error {
 	fmt.Fprintf(&b, "\nGrapnel is ready after %.1f s.\n\n", time.Since(s.begin).Seconds())
 	for _, line := range [][2]string{
 		{"API", api},
+		// The key is in the fragment: the browser does not send it, and the console takes it out of the address.
+		{"console", api + "/console/#token=" + key},
 		{"docs", api + "/docs/"},
 		{"Temporal Web UI", s.ui.URL},
 		{"receiver", receiver},

@@ -1,0 +1,1 @@
+import{j as e}from"./base-v4qsIJiU.js";import{S as t}from"./state-fBHuTdhT.js";function i({tenant:n}){switch(n.status){case"active":return e.jsx(t,{tone:"ok",children:"Active"});case"suspended":return e.jsx(t,{tone:"wait",children:"Suspended"});case"deleting":return e.jsx(t,{tone:"busy",children:"Being deleted"})}}export{i as T};
