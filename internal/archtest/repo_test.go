@@ -97,27 +97,31 @@ func list(ctx context.Context, dir string, args ...string) ([]pkg, error) {
 	}
 }
 
-// everything is what the product's packages are linked with, themselves included, by the import path. All tests share
-// one list: the go command takes a second for it.
-var everything = sync.OnceValues(func() (map[string]pkg, error) {
-	list, err := list(context.Background(), filepath.FromSlash("../.."), "-deps", "./...")
-	all := make(map[string]pkg, len(list))
-	for _, p := range list {
-		all[p.ImportPath] = p
-	}
+// everything is what allPackages returns. All tests share one list: the go command takes a second for it.
+var everything struct {
+	once sync.Once
+	all  map[string]pkg
+	err  error
+}
 
-	return all, err
-})
-
-// allPackages returns everything.
+// allPackages returns what the product's packages are linked with, themselves included, by the import path.
 func allPackages(t *testing.T) map[string]pkg {
 	t.Helper()
 
-	all, err := everything()
-	require.NoError(t, err)
-	require.NotEmpty(t, all)
+	everything.once.Do(func() {
+		var pkgs []pkg
 
-	return all
+		pkgs, everything.err = list(context.WithoutCancel(t.Context()), repoRoot(t), "-deps", "./...")
+		everything.all = make(map[string]pkg, len(pkgs))
+
+		for _, p := range pkgs {
+			everything.all[p.ImportPath] = p
+		}
+	})
+	require.NoError(t, everything.err)
+	require.NotEmpty(t, everything.all)
+
+	return everything.all
 }
 
 // under reports whether the import path is the prefix or lies below it.
