@@ -255,7 +255,7 @@ func (a *App) buildAPI() error {
 		return err
 	}
 	a.metrics.WatchMemory("answers", a.api.AnswerMemory)
-	a.console, err = console.Handler(console.Config{})
+	a.console, err = console.Handler(console.Config{FrameAncestors: c.FrameAncestors})
 	return err
 }
 
