@@ -3,6 +3,7 @@ package api
 import (
 	"sync"
 	"testing"
+	"time"
 )
 
 // ended are APIs of tests that have ended, by what decides their operations.
@@ -13,12 +14,14 @@ var ended = struct {
 
 // operations are the settings that the operations are made with; all others are read when a request comes.
 type operations struct {
-	config Config
+	version string
+	maxBody int
+	timeout time.Duration
 }
 
 // operationsOf returns the part of the dependencies that decides the operations.
 func operationsOf(d *Deps) operations {
-	return operations{Config{Version: d.Config.Version, MaxBody: d.Config.MaxBody, Timeout: d.Config.Timeout}}
+	return operations{d.Config.Version, d.Config.MaxBody, d.Config.Timeout}
 }
 
 // NewForTest is New, but may return the API of a test that has ended, with nothing left of that test: to make all
