@@ -2,7 +2,6 @@
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 
 import { acting, api, unwrap } from "../api/client";
-import { pending } from "../api/pending";
 import type { paths } from "../api/schema";
 import { live } from "../lib/live";
 
@@ -42,6 +41,6 @@ export const auditLog = (tenant: Tenant, query: QueryOf<"/v1/audit-log">) =>
 export const portalSessions = (tenant: Tenant, query: { limit?: number; cursor?: string }) =>
   queryOptions({
     queryKey: ["portal-sessions", tenant, query],
-    queryFn: ({ signal }) => unwrap(pending.GET("/v1/portal-sessions", { ...acting(tenant), params: { query }, signal })),
+    queryFn: ({ signal }) => unwrap(api.GET("/v1/portal-sessions", { ...acting(tenant), params: { query }, signal })),
     placeholderData: keepPreviousData,
   });

@@ -1,8 +1,8 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { acting, ApiError, unwrap } from "../api/client";
-import { type Capability, type CreatedPortalSession, pending, type PortalSession } from "../api/pending";
+import { acting, api, ApiError, unwrap } from "../api/client";
+import type { CreatedPortalSession, PortalCapability as Capability, PortalSession } from "../api/schema";
 import { pageSize } from "../api/queries";
 import { useNow } from "../lib/time";
 import { ConfirmDialog, Dialog } from "../ui/dialog";
@@ -96,8 +96,8 @@ export function Sessions({ tenant, all = false, cursor, own }: { tenant: string 
         danger
         run={() =>
           revoking === "all"
-            ? unwrap(pending.DELETE("/v1/portal-sessions", { ...acting(tenant) })).then((r) => done(`${r.revoked} revoked`))
-            : unwrap(pending.DELETE("/v1/portal-sessions/{id}", { ...acting(all ? (revoking as PortalSession).tenant : tenant), params: { path: { id: revoking!.id } } })).then(() => done("The session is revoked"))
+            ? unwrap(api.DELETE("/v1/portal-sessions", { ...acting(tenant) })).then((r) => done(`${r.revoked} revoked`))
+            : unwrap(api.DELETE("/v1/portal-sessions/{id}", { ...acting(all ? (revoking as PortalSession).tenant : tenant), params: { path: { id: revoking!.id } } })).then(() => done("The session is revoked"))
         }
       >
         <p>Its link stops working within 5 seconds, in every open page too.</p>
@@ -134,7 +134,7 @@ function Create({ tenant, close }: { tenant: string | undefined; close: () => vo
   const create = useMutation({
     mutationFn: () =>
       unwrap(
-        pending.POST("/v1/portal-sessions", {
+        api.POST("/v1/portal-sessions", {
           body: {
             tenant: tenant ?? whose.trim(),
             capabilities: [...chosen],

@@ -4,7 +4,6 @@ import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { live } from "../lib/live";
 import { type Range, rangeQuery } from "../lib/range";
 import { acting, api, unwrap } from "./client";
-import { pending } from "./pending";
 import type { paths } from "./schema";
 
 type Tenant = string | undefined;
@@ -79,7 +78,7 @@ export const tenant = (name: string) =>
 export const stats = (tenant: Tenant, range: Range, webhook?: string) =>
   queryOptions({
     queryKey: ["stats", tenant, range, webhook],
-    queryFn: ({ signal }) => unwrap(pending.GET("/v1/stats", { ...acting(tenant), params: { query: { ...rangeQuery(range), ...(webhook && { webhook }) } }, signal })),
+    queryFn: ({ signal }) => unwrap(api.GET("/v1/stats", { ...acting(tenant), params: { query: { ...rangeQuery(range), ...(webhook && { webhook }) } }, signal })),
     placeholderData: keepPreviousData,
     meta: live,
   });
@@ -88,7 +87,7 @@ export const stats = (tenant: Tenant, range: Range, webhook?: string) =>
 export const webhookStats = (tenant: Tenant, range: Range) =>
   queryOptions({
     queryKey: ["webhook-stats", tenant, range],
-    queryFn: ({ signal }) => unwrap(pending.GET("/v1/stats/webhooks", { ...acting(tenant), params: { query: rangeQuery(range) }, signal })),
+    queryFn: ({ signal }) => unwrap(api.GET("/v1/stats/webhooks", { ...acting(tenant), params: { query: rangeQuery(range) }, signal })),
     placeholderData: keepPreviousData,
     meta: live,
   });

@@ -5,8 +5,8 @@ import { applyTheme } from "../lib/theme";
 import { SignIn } from "../screens/signin";
 import { Dialog } from "../ui/dialog";
 import { ErrorBox } from "../ui/feedback";
-import { ApiError, unwrap } from "./client";
-import { type Capability, pending, type Session } from "./pending";
+import { api, ApiError, unwrap } from "./client";
+import type { Session } from "./schema";
 import { ended, setToken, token } from "./transport";
 
 const Context = createContext<Session | undefined>(undefined);
@@ -19,7 +19,7 @@ export function useSession(): Session {
 }
 
 /** Whether the token has a capability. What it may not do is not shown. */
-export function useCan(capability: Capability): boolean {
+export function useCan(capability: Session["capabilities"][number]): boolean {
   return useSession().capabilities.includes(capability);
 }
 
@@ -35,7 +35,7 @@ export function SessionGate({ children }: { children: ReactNode }) {
   const [session, setSession] = useState<Session>();
   const found = useQuery({
     queryKey: ["session"],
-    queryFn: ({ signal }) => unwrap(pending.GET("/v1/session", { signal })),
+    queryFn: ({ signal }) => unwrap(api.GET("/v1/session", { signal })),
     staleTime: 60_000,
     retry: (n, error) => !(error instanceof ApiError && error.status >= 400 && error.status < 500) && n < 2,
   });
@@ -47,7 +47,7 @@ export function SessionGate({ children }: { children: ReactNode }) {
   }, [found.data]);
 
   const signIn = async (t: string) => {
-    const next = await unwrap(pending.GET("/v1/session", { headers: { Authorization: `Bearer ${t}` } }));
+    const next = await unwrap(api.GET("/v1/session", { headers: { Authorization: `Bearer ${t}` } }));
     setToken(t);
     ended.set(undefined);
     // Another tenant's things must not be seen for a moment.

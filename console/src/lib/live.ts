@@ -1,8 +1,7 @@
 import { type QueryClient, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 
-import { acting } from "../api/client";
-import { pending } from "../api/pending";
+import { acting, api } from "../api/client";
 
 /** How often the API is asked whether there is anything new. */
 const every = 5000;
@@ -26,7 +25,7 @@ export function useLive(tenant: string | undefined): void {
       asking = true;
       if (!document.hidden) {
         try {
-          const { data, response } = await pending.GET("/v1/changes", { ...acting(tenant), params: { query: { since: cursor } }, signal: stop.signal });
+          const { data, response } = await api.GET("/v1/changes", { ...acting(tenant), params: { query: { since: cursor } }, signal: stop.signal });
           if (data) {
             if (cursor !== undefined && data.changed) renew(client);
             cursor = data.cursor;

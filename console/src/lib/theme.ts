@@ -1,4 +1,4 @@
-import type { Theme } from "../api/pending";
+import type { PortalTheme as Theme } from "../api/schema";
 
 const place = "grapnel.theme";
 
