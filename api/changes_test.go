@@ -1,11 +1,15 @@
 package api_test
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"grapnel/api"
+	"grapnel/internal/hook"
 )
 
 // changes asks for changes since the cursor, which it moves on.
@@ -61,10 +65,9 @@ func TestChanges(t *testing.T) {
 	theirs.post(t, "/v1/webhooks", `{"url":"https://yourapp.com/webhook","events":["user.created"]}`).object(t, http.StatusCreated)
 	require.Equal(t, []bool{false, true, true, false, false}, settled())
 
-	woken := make(chan bool, 1)
-	go func() { woken <- f.changes(t, "wait=25", &own) }()
-	f.publish(t, `2`)
-	require.True(t, <-woken)
+	soon := time.AfterFunc(50*time.Millisecond, func() { f.publish(t, `2`) })
+	defer soon.Stop()
+	require.True(t, f.changes(t, "wait=25", &own), "an event ends the wait")
 	f.api.EndPolls()
 	cursor := own
 	require.False(t, f.changes(t, "wait=25", &cursor) && cursor == own, "a process that stops keeps nobody waiting")
@@ -74,4 +77,17 @@ func TestChanges(t *testing.T) {
 	f.get(t, "/v1/changes?webhook=%00").refused(t, "query.webhook", "id of a webhook")
 	limited := f.post(t, "/v1/api-keys", `{"name":"limited","scopes":["read"],"topics":["user.*"]}`).object(t, http.StatusCreated)
 	f.as(limited["key"].(string)).get(t, "/v1/changes").problem(t, http.StatusForbidden, "PERMISSION_DENIED")
+}
+
+// faultyChanges makes Wait fail as a call of the store that it counts with: it asks the store whether something is new.
+type faultyChanges struct {
+	api.Changes
+	store *faulty
+}
+
+func (c faultyChanges) Wait(ctx context.Context, scope hook.ChangeScope, since hook.ChangeCursor, most time.Duration) (hook.ChangeCursor, bool, error) {
+	if err := c.store.next("Wait"); err != nil {
+		return since, false, err
+	}
+	return c.Changes.Wait(ctx, scope, since, most)
 }

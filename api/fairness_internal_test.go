@@ -29,7 +29,7 @@ func TestBatchRests(t *testing.T) {
 				l, busy := newLimits(&Config{}), keyOf(1)
 				if c.neighbour > 0 {
 					require.NoError(t, l.request(keyOf(2), time.Now()))
-					time.Sleep(c.neighbour)
+					<-time.After(c.neighbour)
 				}
 				require.NoError(t, l.request(busy, time.Now()))
 				require.NoError(t, l.request(busy, time.Now()), "a tenant is no neighbour of itself")
@@ -39,7 +39,7 @@ func TestBatchRests(t *testing.T) {
 					require.NoError(t, err)
 					ends = append(ends, end)
 				}
-				time.Sleep(c.took)
+				<-time.After(c.took)
 				for _, end := range ends {
 					end()
 				}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,16 +13,17 @@ var ended = struct {
 	free map[operations][]*API
 }{free: map[operations][]*API{}}
 
-// operations are the settings that the operations are made with; all others are read when a request comes.
+// operations are the settings with which an API's handler is made; all others are read when a request comes.
 type operations struct {
 	version string
 	maxBody int
 	timeout time.Duration
+	origins string
 }
 
 // operationsOf returns the part of the dependencies that decides the operations.
 func operationsOf(d *Deps) operations {
-	return operations{d.Config.Version, d.Config.MaxBody, d.Config.Timeout}
+	return operations{d.Config.Version, d.Config.MaxBody, d.Config.Timeout, strings.Join(d.Config.CORSOrigins, " ")}
 }
 
 // NewForTest is New, but may return the API of a test that has ended, with nothing left of that test: to make all

@@ -26,7 +26,7 @@ func TestNoCauseReachesTheCaller(t *testing.T) {
 	store := &faulty{}
 	f := setup(t, func(d *api.Deps) {
 		store.Store = d.Store
-		d.Store, d.Topics = store, faultyTopics{d.Topics, store}
+		d.Store, d.Topics, d.Changes = store, faultyTopics{d.Topics, store}, faultyChanges{d.Changes, store}
 	})
 	f.do(t, "PUT", "/v1/event-types/invoice.paid", "", nil)
 	for _, c := range calls() {

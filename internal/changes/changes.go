@@ -87,7 +87,7 @@ func New(c Config) (*Watch, error) {
 		c.Every = defaultEvery
 	}
 	return &Watch{
-		Config: c, process: rand.Uint32(), wanted: make(chan struct{}, 1), //nolint:gosec // no secret
+		Config: c, process: rand.Uint32(), wanted: make(chan struct{}, 1),
 		tenants: map[hook.TenantID]int64{}, wide: map[hook.TenantID]int64{}, webhooks: map[hook.Change]int64{}, changed: make(chan struct{}),
 	}, nil
 }
