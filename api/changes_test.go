@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +24,26 @@ func (c *client) changes(t *testing.T, query string, cursor *string) bool {
 	require.Equal(t, "no-store", a.header.Get("Cache-Control"))
 	*cursor = o["cursor"].(string)
 	return o["changed"].(bool)
+}
+
+// publishSoon publishes an event a moment later, and then sends the error.
+func (c *client) publishSoon(ctx context.Context) <-chan error {
+	done := make(chan error, 1)
+	time.AfterFunc(50*time.Millisecond, func() {
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.server.URL+"/v1/events", strings.NewReader(`{"type":"user.created","data":2}`))
+		if err != nil {
+			done <- err
+			return
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer "+c.key)
+		response, err := c.server.Client().Do(r)
+		if err == nil {
+			err = response.Body.Close()
+		}
+		done <- err
+	})
+	return done
 }
 
 // P7: a reader hears of its own tenant's changes and of no other's.
@@ -65,9 +86,9 @@ func TestChanges(t *testing.T) {
 	theirs.post(t, "/v1/webhooks", `{"url":"https://yourapp.com/webhook","events":["user.created"]}`).object(t, http.StatusCreated)
 	require.Equal(t, []bool{false, true, true, false, false}, settled())
 
-	soon := time.AfterFunc(50*time.Millisecond, func() { f.publish(t, `2`) })
-	defer soon.Stop()
+	published := f.publishSoon(t.Context())
 	require.True(t, f.changes(t, "wait=25", &own), "an event ends the wait")
+	require.NoError(t, <-published)
 	f.api.EndPolls()
 	cursor := own
 	require.False(t, f.changes(t, "wait=25", &cursor) && cursor == own, "a process that stops keeps nobody waiting")

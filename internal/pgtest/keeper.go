@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -28,8 +27,8 @@ const mostKept = 16
 // its session leaves the connection to the next client that begins the same session. A new connection costs
 // PostgreSQL a process, which must read the catalog anew: in a test that takes longer than the statements.
 //
-// A connection is kept if it is idle at its client's end, and all of its state can be taken away but prepared statements
-// (statements). Every other one ends with its client.
+// A connection is kept if it is idle at its client's end, and DISCARD ALL takes its state away. Every other one ends
+// with its client.
 type keeper struct {
 	listener net.Listener
 	server   string // path of the server's socket
@@ -40,9 +39,7 @@ type keeper struct {
 	kept map[string]map[string][]*backend
 	// sessions are the connections with a client; guarded by mu.
 	sessions map[*session]struct{}
-	// shapes are those of statements, by database; guarded by mu.
-	shapes map[string]*atomic.Int64
-	closed bool // guarded by mu
+	closed   bool // guarded by mu
 }
 
 // newKeeper returns a keeper on a socket beside that of the server at the address.
@@ -63,7 +60,6 @@ func newKeeper(ctx context.Context, address string) (*keeper, string, error) {
 	k := &keeper{
 		listener: listener, server: socket(conf.Host, conf.Port),
 		kept: map[string]map[string][]*backend{}, sessions: map[*session]struct{}{},
-		shapes: map[string]*atomic.Int64{},
 	}
 	k.serving.Go(k.run)
 	u, err := url.Parse(address)
@@ -115,7 +111,7 @@ func (k *keeper) serve(client net.Conn) {
 	}
 	b := k.take(database, key)
 	if b == nil {
-		if b, err = connect(k.server, o, k.shape(database)); err != nil {
+		if b, err = connect(k.server, o); err != nil {
 			k.forget(s)
 			return
 		}
@@ -166,16 +162,6 @@ func (k *keeper) end(s *session) {
 		k.kept[s.database] = of
 	}
 	of[s.key] = append(of[s.key], s.backend)
-}
-
-// shape returns the database's count of changes.
-func (k *keeper) shape(database string) *atomic.Int64 {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.shapes[database] == nil {
-		k.shapes[database] = &atomic.Int64{}
-	}
-	return k.shapes[database]
 }
 
 func (k *keeper) forget(s *session) {
@@ -267,7 +253,6 @@ func (k *keeper) drop(database string) {
 		}
 	}
 	delete(k.kept, database)
-	delete(k.shapes, database)
 }
 
 // close ends all sessions and connections.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -28,17 +27,15 @@ type backend struct {
 	pid      uint32
 	// plain means that the database gave the session no settings.
 	plain bool
-	// statements belong to the client's session while there is one, and are guarded by its mu.
-	statements statements
 }
 
 // connect opens a connection for a client. If the server refuses that, greeting says why, and the connection has ended.
-func connect(server string, o opening, shape *atomic.Int64) (*backend, error) {
+func connect(server string, o opening) (*backend, error) {
 	conn, err := dial(server)
 	if err != nil {
 		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
-	b := &backend{conn: conn, statements: statements{shape: shape}}
+	b := &backend{conn: conn}
 	if _, err := conn.Write(o.raw); err != nil {
 		b.close()
 		return nil, err
@@ -76,17 +73,9 @@ func (b *backend) greet() error {
 	}
 }
 
-// discardState is DISCARD ALL but for the prepared statements.
-const discardState = `close all; reset session authorization; reset all; unlisten *; select pg_advisory_unlock_all();
-	discard temp; discard sequences`
-
 // reset takes away what the client has left in the session.
 func (b *backend) reset() error {
-	sql := discardState
-	if b.statements.others || len(b.statements.known) > mostStatements {
-		sql, b.statements = "discard all", statements{shape: b.statements.shape}
-	}
-	_, err := b.query(sql)
+	_, err := b.query("discard all")
 	return err
 }
 
@@ -169,7 +158,6 @@ func (s *session) idle() bool {
 // fromClient passes on what the client says, but no goodbye.
 func (s *session) fromClient() {
 	var m messages
-	var held []byte
 	p := make([]byte, relayBuffer)
 	for {
 		n, err := s.client.Read(p)
@@ -182,31 +170,20 @@ func (s *session) fromClient() {
 			s.mu.Unlock()
 			return
 		}
-		if _, err := s.backend.conn.Write(s.said(&m, &held, p[:n])); err != nil {
+		s.said(&m, p[:n])
+		if _, err := s.backend.conn.Write(p[:n]); err != nil {
 			// What the server has said before its end is on its way to the client.
 			return
 		}
 	}
 }
 
-// said counts the client's messages, and returns what the server gets of p. Messages that make or close statements are
-// held until they are whole.
-func (s *session) said(m *messages, held *[]byte, p []byte) []byte {
+// said counts the client's messages.
+func (s *session) said(m *messages, p []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	passed := make([]byte, 0, len(p)+len(*held))
 	for len(p) > 0 {
 		n, ended := m.next(p)
-		switch m.head[0] {
-		case 'P', 'C', 'Q': // Parse, Close, Query
-			*held = append(*held, p[:n]...)
-			if ended != 0 {
-				passed = s.backend.statements.said(passed, *held, s.asked)
-				*held = (*held)[:0]
-			}
-		default:
-			passed = append(passed, p[:n]...)
-		}
 		p = p[n:]
 		switch ended {
 		case 'Q', 'S', 'F': // Query, Sync, FunctionCall
@@ -216,18 +193,17 @@ func (s *session) said(m *messages, held *[]byte, p []byte) []byte {
 			s.unfinished = true
 		}
 	}
-	return passed
 }
 
 // fromServer passes on what the server says. At the server's end the client's session ends, too.
 func (s *session) fromServer() {
 	var m messages
-	var held []byte
 	p := make([]byte, relayBuffer)
 	for {
 		n, err := s.backend.conn.Read(p)
 		if n > 0 {
-			_, _ = s.client.Write(s.answers(&m, &held, p[:n])) // fromClient notices that the client is gone
+			s.answers(&m, p[:n])
+			_, _ = s.client.Write(p[:n]) // fromClient notices that the client is gone
 		}
 		if err != nil {
 			break
@@ -241,30 +217,16 @@ func (s *session) fromServer() {
 	}
 }
 
-// answers counts the server's answers, and returns what the client gets of p. Answers that the client may not have asked
-// for are held until they are whole.
-func (s *session) answers(m *messages, held *[]byte, p []byte) []byte {
+// answers counts the server's answers.
+func (s *session) answers(m *messages, p []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	passed := make([]byte, 0, len(p)+len(*held))
 	for len(p) > 0 {
 		n, ended := m.next(p)
-		piece := p[:n]
 		p = p[n:]
-		if ended == 'Z' { // ReadyForQuery
+		if ended == 'Z' {
 			s.answered++
 			s.status = m.head[5]
 		}
-		if m.head[0] == '3' { // CloseComplete
-			*held = append(*held, piece...)
-			piece = nil
-			if ended != 0 {
-				piece, *held = *held, nil
-			}
-		}
-		if ended == 0 || s.backend.statements.answered(ended, [4]byte(m.head[5:]), s.answered) {
-			passed = append(passed, piece...)
-		}
 	}
-	return passed
 }
