@@ -7,9 +7,6 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-// Operations that the API of a stack may not have yet. Remove this with src/api/pending.ts.
-const { url: api, lacks = [] } = JSON.parse(process.env.GRAPNEL_E2E ?? "{}");
-const missing = lacks.length > 0 ? new RegExp(`^${api}(${lacks.join("|")})`) : undefined;
 const shots = process.env.GRAPNEL_SCREENSHOTS;
 
 export const wide = { width: 1440, height: 900 };
@@ -51,7 +48,7 @@ export async function open(browser, base, { viewport = wide, scheme = "light", a
   page.on("console", (message) => {
     const text = message.text();
     const { url } = message.location();
-    if (message.type() === "error" && !(allow && allow.test(text)) && !(missing && missing.test(url))) {
+    if (message.type() === "error" && !(allow && allow.test(text))) {
       faults.push(`console: ${text} (${url})`);
     }
   });

@@ -16,6 +16,8 @@ test("create a webhook and test it", async () => {
   await signIn(page, base, key, "/webhooks/new");
   await settled(page);
   const url = page.getByRole("textbox", { name: "URL", exact: true });
+  // An operator says for whom it is.
+  await page.getByRole("main").getByLabel("Tenant", { exact: true }).selectOption({ label: "default" });
   await url.fill("ftp://127.0.0.1/");
   await page.getByRole("checkbox", { name: /user\.created/ }).first().check();
   await page.getByRole("button", { name: /^Create/ }).click();
@@ -137,7 +139,7 @@ test("a list shows new deliveries without losing the selected one", async () => 
   await page.getByRole("row").nth(1).locator(".state").click();
   await page.waitForURL(/sel=del_/);
   const before = new URL(page.url()).searchParams.get("sel");
-  const event = await api.post("/v1/events", { type: "payment.refunded", data: { live: true }, references: ["live_1"] });
+  const event = await api.post("/v1/events", { type: "payment.failed", data: { live: true }, references: ["live_1"] });
   const found = await eventually(async () => (await api.get(`/v1/events/${event.id}`)).deliveries.find((d) => d.webhook_id === made.healthy.id), "a delivery");
   await page.locator(`tr[data-id="${found.id}"]`).waitFor();
   assert.equal(new URL(page.url()).searchParams.get("sel"), before);
@@ -152,8 +154,10 @@ test("an API that is away is said, and comes back", async () => {
   await page.route("**/v1/**", (route) => route.abort("connectionrefused"));
   await page.getByRole("link", { name: "Events", exact: true }).first().click();
   await page.getByText(/does not answer/i).first().waitFor();
+  const again = page.getByRole("button", { name: "Try again" }).first();
+  await again.waitFor();
   await page.unroute("**/v1/**");
-  await page.getByRole("button", { name: "Try again" }).first().click();
+  await again.click();
   await page.getByText("user.updated").first().waitFor();
   clean(page);
   await page.context().close();

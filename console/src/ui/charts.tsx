@@ -29,7 +29,6 @@ export function ceiling(n: number): number {
 }
 
 function Axis({ top, format, points, step }: { top: number; format: (n: number) => string; points: readonly Point[]; step: Step }) {
-  const ticks = 4;
   const last = points.length - 1;
   const long = last > 0 && new Date(points[last]!.at).getTime() - new Date(points[0]!.at).getTime() > 2 * 86_400_000;
   const every = Math.max(1, Math.ceil(points.length / (long ? 3 : 5)));
@@ -44,8 +43,8 @@ function Axis({ top, format, points, step }: { top: number; format: (n: number) 
         </g>
       ))}
       {points.map((p, i) =>
-        i % every === 0 && (i === 0 || last - i >= every / ticks) ? (
-          <text key={p.at} x={box.left + (inner.width * (i + 0.5)) / points.length} y={box.height - 5} textAnchor={i === 0 ? "start" : "middle"}>
+        i % every === 0 && (i === 0 || last - i >= every / 4) ? (
+          <text key={p.at} x={box.left + (inner.width * (i + 0.5)) / points.length} y={box.height - 5} textAnchor="middle">
             {tick(new Date(p.at), step, long)}
           </text>
         ) : null,
@@ -62,7 +61,9 @@ function when(p: Point, step: Step): string {
 /** Deliveries by outcome over time, failed ones on top and hatched. */
 export function OutcomeChart({ points, step, label }: { points: readonly Point[]; step: Step; label: string }) {
   const hatch = useId();
-  const top = ceiling(Math.max(...points.map((p) => p.delivered + p.failed), 0));
+  // Even, so that half of it is a whole number too.
+  const most = ceiling(Math.max(...points.map((p) => p.delivered + p.failed), 0));
+  const top = most + (most % 2);
   const width = inner.width / Math.max(1, points.length);
   const bar = Math.max(1, Math.min(width - 1, 26));
   const delivered = points.reduce((s, p) => s + p.delivered, 0);
@@ -101,22 +102,19 @@ export function OutcomeChart({ points, step, label }: { points: readonly Point[]
   );
 }
 
-function path(values: (number | undefined)[], top: number): string {
+/** Values over time. Where there is none, the line has a gap; a value without a neighbour is a dot. */
+function Line({ values, top, second = false }: { values: readonly (number | undefined)[]; top: number; second?: boolean }) {
   const width = inner.width / Math.max(1, values.length);
-  let d = "";
-  let pen = false;
-  values.forEach((v, i) => {
-    if (v === undefined) {
-      pen = false;
-      return;
-    }
-    const x = box.left + width * (i + 0.5);
-    const y = box.top + inner.height * (1 - Math.min(1, v / top));
-    // A lone value is a short line.
-    d += pen ? `L${x.toFixed(1)} ${y.toFixed(1)}` : `M${(x - 1).toFixed(1)} ${y.toFixed(1)}L${(x + 1).toFixed(1)} ${y.toFixed(1)}`;
-    pen = true;
-  });
-  return d;
+  const x = (i: number) => (box.left + width * (i + 0.5)).toFixed(1);
+  const y = (v: number) => (box.top + inner.height * (1 - Math.min(1, v / top))).toFixed(1);
+  const kind = second ? "line second" : "line";
+  const d = values.map((v, i) => (v === undefined ? "" : `${values[i - 1] === undefined ? "M" : "L"}${x(i)} ${y(v)}`)).join("");
+  return (
+    <>
+      <path className={kind} d={d} />
+      {values.map((v, i) => (v !== undefined && values[i - 1] === undefined && values[i + 1] === undefined ? <circle key={i} className={`${kind} dot`} cx={x(i)} cy={y(v)} r={2.5} /> : null))}
+    </>
+  );
 }
 
 /** The share of attempts that succeeded, over time. Where there were none, there is no line. */
@@ -128,7 +126,7 @@ export function SuccessChart({ points, step }: { points: readonly Point[]; step:
     <figure>
       <svg className="chart" viewBox={`0 0 ${box.width} ${box.height}`} role="img" aria-label={`Share of attempts that succeeded: ${share(attempts - failed, attempts) ?? "none were made"}`}>
         <Axis top={100} format={(n) => `${n} %`} points={points} step={step} />
-        <path className="line" d={path(values, 100)} />
+        <Line values={values} top={100} />
         <Hovers points={points} step={step} text={(p) => (p.attempts > 0 ? `${share(p.attempts - p.failed_attempts, p.attempts)} of ${count(p.attempts)} attempts` : "no attempts")} />
       </svg>
       <figcaption className="legend">
@@ -146,8 +144,8 @@ export function LatencyChart({ points, step }: { points: readonly Point[]; step:
     <figure>
       <svg className="chart" viewBox={`0 0 ${box.width} ${box.height}`} role="img" aria-label="Latency of attempts over time">
         <Axis top={top} format={duration} points={points} step={step} />
-        <path className="line second" d={path(points.map((p) => measured(p.latency_p99_ms, p)), top)} />
-        <path className="line" d={path(points.map((p) => measured(p.latency_p50_ms, p)), top)} />
+        <Line values={points.map((p) => measured(p.latency_p99_ms, p))} top={top} second />
+        <Line values={points.map((p) => measured(p.latency_p50_ms, p))} top={top} />
         <Hovers points={points} step={step} text={(p) => (p.attempts > 0 ? `p50 ${duration(p.latency_p50_ms ?? 0)}, p99 ${duration(p.latency_p99_ms ?? 0)}` : "no attempts")} />
       </svg>
       <figcaption className="legend">
