@@ -17,9 +17,12 @@ export interface GrapnelOptions extends Omit<ClientOptions, "baseUrl"> {
   tenant?: string;
 }
 
+/** The API reads a list in a query as one value, separated by commas. */
+const lists = { array: { style: "form", explode: false } } as const;
+
 /** Creates a client of the API at `url` that sends `key` with every request. */
 export function createGrapnel({ url, key, tenant, headers, ...options }: GrapnelOptions): Grapnel {
-  const client = createClient<paths>({ ...options, baseUrl: url, ...(headers && { headers }) });
+  const client = createClient<paths>({ querySerializer: lists, ...options, baseUrl: url, ...(headers && { headers }) });
   client.use({
     onRequest({ request }) {
       request.headers.set("Authorization", `Bearer ${key}`);

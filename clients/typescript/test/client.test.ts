@@ -69,6 +69,15 @@ test("a webhook's life", async () => {
   assert.equal(gone.error?.code, "NOT_FOUND");
 });
 
+test("a list in a query has all of its values", async () => {
+  const type = await eventType();
+  const webhook = await unwrap(grapnel.POST("/v1/webhooks", { body: { url: `${receiver}/`, events: [type] } }));
+  await unwrap(grapnel.POST("/v1/events", { body: { type, data: 1 } }));
+  await settled(webhook.id);
+  const found = await unwrap(grapnel.GET("/v1/deliveries", { params: { query: { webhook_id: webhook.id, status: ["failed", "success"] } } }));
+  assert.deepEqual(found.deliveries.map((d) => d.status), ["success"]);
+});
+
 test("publishing, one and many, and the log", async () => {
   const type = await eventType();
   const webhook = await unwrap(grapnel.POST("/v1/webhooks", { body: { url: `${receiver}/`, events: [type] } }));
