@@ -225,8 +225,12 @@ func publishing(t *testing.T, f *fixture, w hook.Webhook) (stop func() time.Dura
 				if err != nil {
 					return err
 				}
-				if _, err := f.Record(t.Context(), []hook.Record{storagetest.RecordOf(&jobs[0], answered(500))}); err != nil {
-					return err
+				// As the engine does, it records again while the store is unavailable.
+				for again := true; again; {
+					_, err := f.Record(t.Context(), []hook.Record{storagetest.RecordOf(&jobs[0], answered(500))})
+					if again = hook.KindOf(err) == hook.KindUnavailable; err != nil && !again {
+						return err
+					}
 				}
 				if _, err := f.Event(t.Context(), w.TenantID, a.Event.ID); err != nil {
 					return err

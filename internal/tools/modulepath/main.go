@@ -74,7 +74,7 @@ func rename(root, to string) (changed int, err error) {
 	return changed, err
 }
 
-// skipped reports whether a directory has nothing that is in the repository's history.
+// skipped reports whether a directory has nothing that is in the repository's history, or only what is built of it.
 func skipped(name string) bool {
 	return name == ".git" || name == "node_modules" || name == "dist" || name == ".task"
 }

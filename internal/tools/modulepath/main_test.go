@@ -103,7 +103,8 @@ func copyTree(from, to string) error {
 			return err
 		}
 		if d.IsDir() {
-			if relative != "." && skipped(d.Name()) {
+			// The console's built files are in the repository, and embedded.
+			if relative != "." && skipped(d.Name()) && relative != filepath.Join("console", "dist") {
 				return filepath.SkipDir
 			}
 			return os.MkdirAll(filepath.Join(to, relative), 0o750)
