@@ -289,9 +289,9 @@ const recordSQL = `
 // revokedNow is the SQL condition that d's webhook has ended since d was accepted.
 const revokedNow = `d.next_attempt_at is not null and not d.test and (r.gone or not r.active or d.generation < r.generation)`
 
-// madeTwice is the SQL condition that another run of the same scheduled attempt is recorded already. A worker that stands
-// still in the middle of an attempt comes to it: Temporal gives the attempt to another worker. The log has both requests;
-// the schedule has one attempt, so that the receiver still gets all of its attempts.
+// madeTwice is the SQL condition that another run of the same scheduled attempt is recorded already. Two workers make an
+// attempt if one stands still in the middle of it and Temporal gives it to the other. The log then has both requests, but
+// the schedule counts one, so that the receiver still gets all of its attempts.
 const madeTwice = `not r.manual and r.nth <= d.scheduled`
 
 // recordArgs turns records into one array per column.
