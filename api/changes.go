@@ -53,8 +53,8 @@ func (a *API) getChanges(ctx context.Context, in *getChangesInput) (*getChangesO
 	}
 	scope := hook.ChangeScope{Of: listed(ctx)}
 	if in.Webhook != "" {
-		if scope.WebhookID, err = hook.ParseWebhookID(in.Webhook); err != nil {
-			return nil, hook.Unprocessable("query.webhook", "is not the id of a webhook")
+		if scope.WebhookID, err = queriedWebhook(in.Webhook); err != nil {
+			return nil, err
 		}
 	}
 	waiting, cancel := a.whilePolling(ctx)

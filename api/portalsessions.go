@@ -49,11 +49,10 @@ type CreatedPortalSession struct {
 }
 
 func viewSession(p *hook.PortalSession) PortalSession {
-	v := PortalSession{
+	return PortalSession{
 		ID: p.ID.String(), Tenant: p.TenantID.String(), Name: p.Name, Capabilities: capabilityTexts(p.Capabilities), Theme: viewTheme(p.Theme),
 		CreatedAt: seconds(p.CreatedAt), ExpiresAt: seconds(p.ExpiresAt),
 	}
-	return v
 }
 
 func viewTheme(t *hook.PortalTheme) *PortalTheme {

@@ -135,8 +135,8 @@ func (a *API) statsFilter(ctx context.Context, in *StatsQuery) (f hook.StatsFilt
 	}
 	f = hook.StatsFilter{Of: listed(ctx)}
 	if in.Webhook != "" {
-		if f.WebhookID, err = hook.ParseWebhookID(in.Webhook); err != nil {
-			return f, hook.Unprocessable("query.webhook", "is not the id of a webhook")
+		if f.WebhookID, err = queriedWebhook(in.Webhook); err != nil {
+			return f, err
 		}
 		if !f.Of.All {
 			if _, err := a.Store.Webhook(ctx, f.Of.ID, f.WebhookID); err != nil {
@@ -145,6 +145,15 @@ func (a *API) statsFilter(ctx context.Context, in *StatsQuery) (f hook.StatsFilt
 		}
 	}
 	return f, in.periods(&f, time.Now())
+}
+
+// queriedWebhook reads the query parameter webhook.
+func queriedWebhook(text string) (hook.WebhookID, error) {
+	id, err := hook.ParseWebhookID(text)
+	if err != nil {
+		return id, hook.Unprocessable("query.webhook", "is not the id of a webhook")
+	}
+	return id, nil
 }
 
 // periods adds the periods to a filter.

@@ -22,8 +22,8 @@ const route = getRouteApi("/replays/new");
 const fields = ["body.since", "body.until", "body.status", "body.webhook_ids", "body.event_types", "body.reference", "body.rate", "body.error_class", "body.status_class", "body.delivery_ids"];
 
 /**
- * NewReplay asks what is to be sent again, over which webhooks and since when, or sends deliveries that were chosen in a
- * list. An estimate counts without sending.
+ * NewReplay is the form of a new replay. It chooses events by webhook, time and outcome, or shows the deliveries that were
+ * chosen in a list. An estimate counts them without sending.
  */
 export function NewReplay() {
   const given = route.useSearch();
