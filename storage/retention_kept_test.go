@@ -227,6 +227,26 @@ func TestNothingIsLockedForADayThatCantBeMade(t *testing.T) {
 	require.Zero(t, made)
 }
 
+// A process that finds another at one table cleans the others.
+func TestTablesAreCleanedBesideEachOther(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	_, over := f.eventAt(t, past(31))
+	f.exec(t, `update deliveries set next_attempt_at = null where id = $1`, over[:])
+	tx := f.begin(t)
+	_, err := tx.Exec(t.Context(), `select clean_page('attempts', '00000000-0000-0000-0000-000000000000', now() - interval '1000 days', 1)`)
+	require.NoError(t, err)
+	_, err = f.DropOldPartitions(t.Context(), simulatedRetention)
+	require.NoError(t, err)
+	require.Zero(t, scalar[int](t, f, `select count(*) from events`))
+	require.Zero(t, scalar[int](t, f, `select count(*) from deliveries`))
+	require.Equal(t, 1, scalar[int](t, f, `select count(*) from attempts`), "the other process's table")
+	require.NoError(t, tx.Commit(t.Context()))
+	_, err = f.DropOldPartitions(t.Context(), simulatedRetention)
+	require.NoError(t, err)
+	require.Zero(t, scalar[int](t, f, `select count(*) from attempts`))
+}
+
 // The default partitions are cleaned page by page, past rows that stay in them.
 func TestDefaultPartitionsAreCleanedInPages(t *testing.T) {
 	t.Parallel()
