@@ -120,7 +120,7 @@ func (s *Store) startsOf(ctx context.Context, process hook.ProcessID, unnamed, o
 	if events, workflows, err = s.addMembers(ctx, events, workflows, shared); err != nil {
 		return nil, nil, err
 	}
-	rows, _ := s.pool.Query(ctx, startsSQL, startsArgs(process, events, workflows))
+	rows, _ := s.pool.Query(ctx, startsSQL, argsOfConstant(startsArgs(process, events, workflows)))
 	list, err := collectStarts(rows)
 	if err != nil {
 		return nil, nil, err

@@ -153,7 +153,7 @@ type querier interface {
 func (s *Store) insertEvents(ctx context.Context, q querier, list []*publishing) error {
 	args, owner, begin := eventArgs(list), s.owner(), time.Now()
 	args["owner"], args["immediate"] = ownerArg(owner), hook.MaxImmediate
-	rows, _ := q.Query(ctx, insertEventsSQL, args)
+	rows, _ := q.Query(ctx, insertEventsSQL, argsOfConstant(args))
 	var n, deliveries, due int
 	var sequence int64
 	var drainedBy, webhook *[16]byte

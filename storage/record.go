@@ -192,7 +192,7 @@ func cancelOwn(ctx context.Context, tx pgx.Tx, ids [][16]byte, disabled []hook.W
 
 // writeRecords returns the deliveries as they now stand, and those that it has changed.
 func writeRecords(ctx context.Context, q querier, args pgx.StrictNamedArgs) (found, fresh []hook.Delivery, err error) {
-	rows, _ := q.Query(ctx, recordSQL, args)
+	rows, _ := q.Query(ctx, recordSQL, argsOfConstant(args))
 	if fresh, err = collectDeliveries(rows); err != nil {
 		return nil, nil, fmt.Errorf("write attempts: %w", err)
 	}
