@@ -54,6 +54,10 @@ func Run(ctx context.Context, spec Spec) ([]Result, error) {
 		return runCurve(ctx, spec)
 	case CaseTenants:
 		return runTenants(ctx, spec)
+	case CaseDeletion:
+		return runDeletion(ctx, spec)
+	case CaseAway:
+		return oneRow(runAway(ctx, spec))
 	case CaseSoak:
 		return oneRow(runSoak(ctx, spec))
 	}

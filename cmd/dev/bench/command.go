@@ -16,6 +16,7 @@ import (
 
 	"grapnel/cmd/dev/stack"
 	"grapnel/internal/command"
+	"grapnel/internal/hook"
 )
 
 // Name is the command's argument.
@@ -37,7 +38,7 @@ type benchOptions struct {
 	Publishers int           `default:"64" help:"Number of publishers in the cases without a fixed rate."`
 	Payload    int           `default:"300" help:"Size of an event's data in bytes."`
 	Rate       float64       `placeholder:"N" help:"Events per second in the case isolation. Default: a third of the rate that the case saturation sustains."`
-	Stored     int           `default:"100000" help:"Number of deliveries in the store before the case stored begins."`
+	Stored     int           `default:"100000" help:"Number of deliveries in the store before the case stored begins, and of the tenant that the case deletion deletes."`
 	Webhooks   int           `default:"10000" help:"Number of webhooks in the cases wide (one event to all of them) and many (one event to each)."`
 	Tenants    int           `placeholder:"N" help:"Publish for so many tenants in turn, each with a webhook of its own at the same receiver, with one platform key; in the cases saturation, stored and batch. Default: all events are of one tenant, which no request names."`
 	Soak       time.Duration `default:"20m" help:"Length of the measured load of the case soak."`
@@ -211,7 +212,7 @@ func (b *bencher) runCase(ctx context.Context, name string, number int, rate flo
 	}
 	note := ""
 	if name == CaseStored {
-		if note, err = fillStore(ctx, target.ready["postgres"], b.Stored); err != nil {
+		if note, err = fillStore(ctx, target.ready["postgres"], hook.DefaultTenant(), b.Stored); err != nil {
 			return nil, err
 		}
 	}
@@ -230,7 +231,7 @@ func (b *bencher) spec(name string, rate float64) Spec {
 	spec := Spec{
 		Case: name, Rate: rate, WarmUp: b.WarmUp, Window: time.Duration(b.Seconds) * time.Second, Drain: b.Drain,
 		Publishers: b.Publishers, Payload: b.Payload, Webhooks: b.Webhooks,
-		Rates: slices.Compact(slices.Sorted(slices.Values(b.Rates))), Flood: b.Flood,
+		Rates: slices.Compact(slices.Sorted(slices.Values(b.Rates))), Flood: b.Flood, Stored: b.Stored,
 	}
 	switch name {
 	case CaseSaturation, CaseStored, CaseBatch:

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	"github.com/jackc/pgx/v5"
 
@@ -31,8 +30,8 @@ func startCustomers(ctx context.Context, spec Spec) (*run, error) {
 	r.endpointsOf = func(n int) (int, int) { return n % spec.Tenants, 1 }
 	err = r.each(ctx, spec.Tenants, func(ctx context.Context, i int) error {
 		name := r.customer(i)
-		if status, answer, err := r.client.send(ctx, http.MethodPut, "/v1/tenants/"+name, []byte(`{}`)); err != nil || status != http.StatusCreated {
-			return fmt.Errorf("put tenant: HTTP %d %s: %w", status, answer, err)
+		if _, err := r.client.putTenant(ctx, name); err != nil {
+			return err
 		}
 		if err := r.client.createType(ctx, name, eventType); err != nil {
 			return err

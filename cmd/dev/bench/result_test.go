@@ -88,6 +88,6 @@ func TestCheckCasesNamesWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, bench.CheckCases(bench.Cases()))
 	require.NoError(t, bench.CheckCases([]string{bench.CaseWide, bench.CaseMany, bench.CaseSoak}))
-	require.ErrorContains(t, bench.CheckCases([]string{"all"}), "not by default, wide, many, curve, tenants, soak")
+	require.ErrorContains(t, bench.CheckCases([]string{"all"}), "not by default, wide, many, curve, tenants, deletion, away, soak")
 	require.ErrorContains(t, bench.CheckCases([]string{"idle", "idel", "x"}), "idel, x")
 }

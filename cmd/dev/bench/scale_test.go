@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -43,6 +44,7 @@ func (f *fakeGrapnel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	key := r.Header.Get("Authorization") + r.Header.Get("Grapnel-Tenant")
 	if strings.HasPrefix(r.URL.Path, "/v1/tenants/") {
 		w.WriteHeader(http.StatusCreated)
+		fmt.Fprint(w, `{"id":"ten_00000000000000000000000001"}`)
 		return
 	}
 	switch r.URL.Path {
@@ -157,6 +159,8 @@ func TestScaleEndsWhenWebhooksCannotBeMade(t *testing.T) {
 	for _, name := range bench.LongCases() {
 		spec := setupScale(t, name)
 		spec.Targets = []string{refusing.URL}
+		// These are needed before a webhook; neither is used.
+		spec.Database, spec.Processes = "postgres://127.0.0.1:1/none", []bench.Process{{Name: "temporal", PID: math.MaxInt32}}
 		_, err := bench.Run(t.Context(), spec)
 		require.ErrorContains(t, err, "HTTP 404", name)
 	}

@@ -26,6 +26,8 @@ const (
 	CaseMany       = "many"
 	CaseCurve      = "curve"
 	CaseTenants    = "tenants"
+	CaseDeletion   = "deletion"
+	CaseAway       = "away"
 	CaseSoak       = "soak"
 )
 
@@ -41,7 +43,9 @@ func DefaultCases() []string {
 }
 
 // LongCases returns the cases that run only when they are named, because they take long.
-func LongCases() []string { return []string{CaseWide, CaseMany, CaseCurve, CaseTenants, CaseSoak} }
+func LongCases() []string {
+	return []string{CaseWide, CaseMany, CaseCurve, CaseTenants, CaseDeletion, CaseAway, CaseSoak}
+}
 
 // CheckCases reports all names that are not cases.
 func CheckCases(names []string) error {
@@ -69,8 +73,8 @@ type Spec struct {
 	// TemporalDatabase is the URL of Temporal's database, in which the case curve counts workflows. If it is empty,
 	// they are not counted.
 	TemporalDatabase string `json:"temporal_database,omitempty"`
-	// Database is the URL of Grapnel's database, whose statistics are renewed when many tenants were made. If it is
-	// empty, they are not.
+	// Database is the URL of Grapnel's database, whose statistics are renewed when many tenants were made, and in which the
+	// case deletion stores deliveries. If it is empty, they are not.
 	Database string `json:"database,omitempty"`
 
 	// WarmUp is the time of publishing and receiving before the measurement, and Window the length of the measured
@@ -91,6 +95,8 @@ type Spec struct {
 	Tenants int `json:"tenants,omitempty"`
 	// Rates are the rates of the case curve, in events per second.
 	Rates []float64 `json:"rates,omitempty"`
+	// Stored is the number of deliveries of the tenant that the case deletion deletes.
+	Stored int `json:"stored,omitempty"`
 	// Flood is the number of events that one tenant publishes beside the other in the case tenants.
 	Flood int `json:"flood,omitempty"`
 }

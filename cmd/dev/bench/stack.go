@@ -109,14 +109,13 @@ func durability(ctx context.Context, databaseURL string) (version, settings stri
 	return version, settings, nil
 }
 
-// fillStore stores events that were delivered over the last day, and returns a note about them.
-func fillStore(ctx context.Context, databaseURL string, n int) (note string, err error) {
-	err = stack.OnDatabase(ctx, databaseURL, func(conn *pgx.Conn) error { return fill(ctx, conn, n) })
+// fillStore stores events of a tenant that were delivered over the last day, and returns a note about them.
+func fillStore(ctx context.Context, databaseURL string, tenant hook.TenantID, n int) (note string, err error) {
+	err = stack.OnDatabase(ctx, databaseURL, func(conn *pgx.Conn) error { return fill(ctx, conn, tenant, n) })
 	return fmt.Sprintf("beside %d stored deliveries", n), err
 }
 
-func fill(ctx context.Context, conn *pgx.Conn, n int) error {
-	tenant := hook.DefaultTenant()
+func fill(ctx context.Context, conn *pgx.Conn, tenant hook.TenantID, n int) error {
 	// A delivery's id, like its event's, begins with the time. The deliveries belong to ten webhooks that do not
 	// exist any more.
 	if _, err := conn.Exec(ctx, `
