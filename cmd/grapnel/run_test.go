@@ -227,6 +227,17 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+// Without a database the list of tenants comes from the API.
+func TestTenantsOfTheAPI(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"tenants":[{"id":"ten_00000000000000000000000001","name":"` + r.Header.Get("Authorization") + `","status":"active"}]}`)) // to the client
+	}))
+	t.Cleanup(server.Close)
+	require.Contains(t, succeed(t, "tenants", "list", "--url="+server.URL, "--key=gk_x"), "Bearer gk_x")
+}
+
 // Spec 7: the CLI can create tenants, each with a valid key.
 func TestTenants(t *testing.T) {
 	t.Parallel()

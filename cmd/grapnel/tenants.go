@@ -50,6 +50,9 @@ type listTenantsCommand struct {
 	cli.ListTenantsCommand
 }
 
+// Validate takes the place of Database's: without a database the list comes from the API.
+func (c *listTenantsCommand) Validate() error { return nil }
+
 // Run lists tenants.
 func (c *listTenantsCommand) Run(ctx context.Context, stdout io.Writer, s cli.Streams) error {
 	if c.DatabaseURL.Reveal() == "" {
