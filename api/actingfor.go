@@ -46,7 +46,7 @@ func (c *caller) actFor(all bool) error {
 		c.all, c.Key.TenantID = true, hook.TenantID{}
 		return nil
 	case c.Named == (hook.TenantID{}), c.Named != c.Key.TenantID && !c.Key.Platform():
-		return hook.NoTenant()
+		return noTenantAt("header." + tenantHeader)
 	}
 	c.Key.TenantID = c.Named
 	return nil

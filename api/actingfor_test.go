@@ -93,7 +93,7 @@ func TestNamesThatAreRefused(t *testing.T) {
 	tenantKey, platform := f.newKey(t, own, hook.ScopeAdmin), f.newKey(t, hook.DefaultTenant(), hook.ScopeAdmin, hook.ScopePlatform)
 	refused := func(c call, key, name string) string {
 		a := f.as(key).do(t, c.method, c.with(ids), c.filled(ids), map[string]string{"Grapnel-Tenant": name})
-		a.problem(t, http.StatusNotFound, "TENANT_NOT_FOUND")
+		require.Contains(t, a.problem(t, http.StatusNotFound, "TENANT_NOT_FOUND").at(t, "header.Grapnel-Tenant"), "may act for")
 		return string(a.body)
 	}
 	everyOperation(t, func(_ string, _ *huma.Operation, c call) {

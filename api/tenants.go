@@ -259,7 +259,7 @@ func (a *API) createTenant(ctx context.Context, in *createTenantInput) (*createT
 func (a *API) putTenant(ctx context.Context, in *putTenantInput) (*putTenantOutput, error) {
 	b := &in.Body
 	change := func(t *hook.Tenant) error { return changeTenant(t, b.Name, b.Metadata, b.Limits, b.nulls) }
-	if hook.IsTenantID(in.Tenant) {
+	if _, err := hook.ParseTenantID(in.Tenant); err == nil {
 		t, err := a.Store.UpdateTenant(ctx, in.Tenant, change)
 		if err != nil {
 			return nil, err

@@ -128,6 +128,7 @@ func TestPutTenant(t *testing.T) {
 
 	f.do(t, "PUT", "/v1/tenants/"+hook.TenantID{1}.String(), `{}`, nil).problem(t, http.StatusNotFound, "TENANT_NOT_FOUND")
 	f.do(t, "PUT", "/v1/tenants/*", `{}`, nil).refused(t, "path.tenant", "stands for all tenants")
+	f.do(t, "PUT", "/v1/tenants/ten_1", `{}`, nil).refused(t, "path.tenant", "must not begin with ten_")
 	f.do(t, "PUT", "/v1/tenants/%20a", `{}`, nil).refused(t, "path.tenant", "space")
 	for body, location := range map[string]string{
 		`{"name":null}`: "body.name", `{"limits":null}`: "body.limits", `{"name":" a"}`: "body.name", `{"external_id":"b"}`: "body.external_id",
