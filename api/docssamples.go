@@ -220,7 +220,7 @@ func commands() map[string]string {
 		"replay-webhook": "webhooks replay|--since=2026-01-15T00:00:00Z {id}",
 		"list-events":    "events list", "get-event": "events why|{id}", "publish-event": "events publish|event.json",
 		"list-event-types": "event-types list", "put-event-type": "event-types put|{name}", "delete-event-type": "event-types delete|{name}",
-		"search-deliveries": "deliveries list", "get-delivery": "deliveries get|{id}", "retry-delivery": "deliveries retry|{id}",
+		"search-deliveries": "deliveries list", "find-id": "find|del_01kab1s6rzfkqbzry2kztmfpx1", "get-delivery": "deliveries get|{id}", "retry-delivery": "deliveries retry|{id}",
 		"diagnose-delivery": "deliveries diagnose|--headers=headers.txt --body=body.json {id}",
 		"create-replay":     "replay", "list-replays": "replays list", "get-replay": "replays get|{id}", "pause-replay": "replays pause|{id}",
 		"resume-replay": "replays resume|{id}", "cancel-replay": "replays cancel|{id}", "list-audit-log": "audit", "get-usage": "usage",
