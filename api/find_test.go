@@ -56,6 +56,21 @@ func TestFindID(t *testing.T) {
 	f.as(f.newKey(t, acme, hook.ScopeRead)).naming("*").get(t, "/v1/find?id="+event).problem(t, http.StatusNotFound, "TENANT_NOT_FOUND")
 }
 
+// What belongs to a tenant that is being deleted is found as long as it is there.
+func TestFindIDOfADeletedTenant(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	acme := f.customer(t, "acme")
+	event := f.naming("acme").publish(t, "1")
+	f.do(t, "DELETE", "/v1/tenants/acme", "", nil).object(t, http.StatusAccepted)
+	all := f.client.naming("*")
+	require.Equal(t, [][3]string{{"tenant", acme.String(), acme.String()}}, found(t, all, acme.String()))
+	require.Equal(t, [][3]string{{"event", event, acme.String()}}, found(t, all, event))
+	f.eraseTenant(t, acme)
+	require.Empty(t, found(t, all, acme.String()))
+	require.Empty(t, found(t, all, event))
+}
+
 // A text that is no id is refused by name.
 func TestFindIDRefuses(t *testing.T) {
 	t.Parallel()
