@@ -41,7 +41,7 @@ func (c *caller) actFor(all bool) error {
 		return nil
 	case c.named == hook.EveryTenant && c.Key.Platform():
 		if !all {
-			return hook.Unprocessable("header."+tenantHeader, "must name one tenant here: * is for the lists of webhooks, events, deliveries, replays and portal sessions, for statistics, changes and the audit log")
+			return hook.Unprocessable("header."+tenantHeader, "must name one tenant here: * is for the lists of webhooks, events, deliveries, replays and portal sessions, for statistics, changes, the audit log and finding an id")
 		}
 		c.all, c.Key.TenantID = true, hook.TenantID{}
 		return nil

@@ -39,7 +39,7 @@ func (f *fixture) naming(tenant string) *fixture {
 func allTenants() []string {
 	return []string{
 		"list-webhooks", "list-events", "list-replays", "search-deliveries", "list-audit-log", "list-portal-sessions",
-		"get-stats", "list-webhook-stats", "get-changes",
+		"get-stats", "list-webhook-stats", "get-changes", "find-id",
 	}
 }
 

@@ -205,6 +205,7 @@ func build(d Deps) *API {
 	a.registerDeliveries()
 	a.registerDiagnose()
 	a.registerDeliverySearch()
+	a.registerFind()
 	a.registerReplays()
 	a.registerKeys()
 	a.registerTenants()

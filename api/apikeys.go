@@ -50,6 +50,7 @@ type Store interface {
 	auditStore
 	usageStore
 	statsStore
+	findStore
 }
 
 // APIKey is an API key without its text.

@@ -33,6 +33,7 @@ func docsGroups() []docsGroup {
 		{"For support", []docsResource{
 			{"Deliveries", "Every delivery with each of its attempts; send one again; find out why a signature does not verify.", []string{"/v1/deliveries", "/v1/webhooks/{id}/deliveries"}},
 			{"Replays", "Send events of the past again, to one webhook or to several.", []string{"/v1/replays", "/v1/webhooks/{id}/replay"}},
+			{"Look-up", "What an id names, and whose it is.", []string{"/v1/find"}},
 			{"Statistics", "Deliveries and latencies over time, and whether anything is new.", []string{"/v1/stats", "/v1/changes"}},
 		}},
 		{"For operators", []docsResource{

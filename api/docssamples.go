@@ -119,11 +119,14 @@ func (s *sample) curl() string {
 }
 
 // goName is the name of the operation in the Go client.
-func (s *sample) goName() string {
+func (s *sample) goName() string { return exported(s.id, "-") }
+
+// exported is a name of the document as the Go client has it.
+func exported(name, separator string) string {
 	var b strings.Builder
-	for word := range strings.SplitSeq(s.id, "-") {
-		if word == "api" {
-			b.WriteString("API")
+	for word := range strings.SplitSeq(name, separator) {
+		if word == "api" || word == "id" {
+			b.WriteString(strings.ToUpper(word))
 		} else {
 			b.WriteString(strings.ToUpper(word[:1]) + word[1:])
 		}
@@ -143,10 +146,17 @@ func (s *sample) goClient() string {
 	for _, p := range s.inPath {
 		args = append(args, goQuoted(p.value))
 	}
-	if s.parameters {
+	name := s.goName()
+	switch {
+	case len(s.inQuery) > 0:
+		var members []string
+		for _, q := range s.inQuery {
+			members = append(members, exported(q.name, "_")+": "+goQuoted(q.value))
+		}
+		args = append(args, "&grapnelapi."+name+"Params{"+strings.Join(members, ", ")+"}")
+	case s.parameters:
 		args = append(args, "nil")
 	}
-	name := s.goName()
 	if s.bodyType != "" {
 		name += "WithBody"
 		args = append(args, goQuoted(s.bodyType), "strings.NewReader("+goQuoted(s.body)+")")
@@ -220,7 +230,7 @@ func commands() map[string]string {
 		"replay-webhook": "webhooks replay|--since=2026-01-15T00:00:00Z {id}",
 		"list-events":    "events list", "get-event": "events why|{id}", "publish-event": "events publish|event.json",
 		"list-event-types": "event-types list", "put-event-type": "event-types put|{name}", "delete-event-type": "event-types delete|{name}",
-		"search-deliveries": "deliveries list", "get-delivery": "deliveries get|{id}", "retry-delivery": "deliveries retry|{id}",
+		"search-deliveries": "deliveries list", "find-id": "find|del_01kab1s6rzfkqbzry2kztmfpx1", "get-delivery": "deliveries get|{id}", "retry-delivery": "deliveries retry|{id}",
 		"diagnose-delivery": "deliveries diagnose|--headers=headers.txt --body=body.json {id}",
 		"create-replay":     "replay", "list-replays": "replays list", "get-replay": "replays get|{id}", "pause-replay": "replays pause|{id}",
 		"resume-replay": "replays resume|{id}", "cancel-replay": "replays cancel|{id}", "list-audit-log": "audit", "get-usage": "usage",

@@ -18,6 +18,7 @@ func enums() []enum {
 		{"CreateScope", "CreateAPIKeyRequest", "scopes"},
 		{"DiagnosisCause", "DiagnosisFinding", "cause"},
 		{"DiagnosisVerdict", "Diagnosis", "verdict"},
+		{"FoundKind", "FoundThing", "kind"},
 		{"ErrorClass", "AttemptError", "class"},
 		{"NotDeliveredReason", "NotDelivered", "reason"},
 		{"LeftOutReason", "ReplayedWebhook", "left_out"},

@@ -236,6 +236,14 @@ func (s *faulty) Events(ctx context.Context, of hook.TenantFilter, f hook.EventF
 	return s.Store.Events(ctx, of, f, p)
 }
 
+func (s *faulty) Find(ctx context.Context, of hook.TenantFilter, id hook.ThingID) (hook.Thing, error) {
+	if err := s.next("Find"); err != nil {
+		var r0 hook.Thing
+		return r0, err
+	}
+	return s.Store.Find(ctx, of, id)
+}
+
 func (s *faulty) FindDeliveries(ctx context.Context, of hook.TenantFilter, f hook.DeliverySearch, p hook.Page) ([]hook.Delivery, *[16]byte, error) {
 	if err := s.next("FindDeliveries"); err != nil {
 		var r0 []hook.Delivery

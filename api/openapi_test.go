@@ -163,7 +163,7 @@ func TestSchemaNames(t *testing.T) {
 		"CommendaWebhookStatus", "CommendaWebhookTriggered", "CommendaWebhookUpdated", "CommendaWebhookWithKey",
 		"CommendaWebhooksFetched", "CreateAPIKeyRequest", "CreateCommendaWebhookRequest", "CreatePortalSessionRequest", "CreateReplayRequest", "CreateScope", "CreateTenantRequest", "CreateTopicTokenRequest",
 		"CreateWebhookRequest", "CreatedAPIKey", "CreatedPortalSession", "CreatedTenant", "CreatedWebhook", "Delivery", "DeliveryDetail", "DeliveryList", "DeliveryPage",
-		"DeliveryStatus", "DiagnoseRequest", "DiagnosedSignature", "Diagnosis", "DiagnosisCause", "DiagnosisFinding", "DiagnosisVerdict", "ErrorClass", "EstimatedWebhook", "Event", "EventDetail", "EventList", "EventType", "EventTypeList", "Explanation", "LeftOutReason", "MomentoDestination",
+		"DeliveryStatus", "DiagnoseRequest", "DiagnosedSignature", "Diagnosis", "DiagnosisCause", "DiagnosisFinding", "DiagnosisVerdict", "ErrorClass", "EstimatedWebhook", "Event", "EventDetail", "EventList", "EventType", "EventTypeList", "Explanation", "FoundKind", "FoundThing", "FoundThings", "LeftOutReason", "MomentoDestination",
 		"MomentoSecret", "MomentoSecretString", "MomentoWebhook", "MomentoWebhookID", "MomentoWebhookList", "NotDelivered",
 		"NotDeliveredReason", "PortalCapability", "PortalSession", "PortalSessionList", "PortalTheme", "Problem", "ProblemDetail", "PublishCommendaEventRequest", "PublishEventRequest", "PublishEventsRequest",
 		"PublishResult", "PublishedEvents", "PutEventTypeRequest", "PutMomentoWebhookDestination", "PutMomentoWebhookRequest", "PutTenantRequest",

@@ -38,6 +38,7 @@ func calls() []call {
 		{"get-signing-keys", "GET", "/.well-known/webhook-keys", "", 200, hook.Scopes()},
 		{"test-webhook", "POST", "/v1/webhooks/{webhook}/test", "", 200, manage},
 		{"search-deliveries", "GET", "/v1/deliveries", "", 200, read},
+		{"find-id", "GET", "/v1/find?id=evt_01kab1s6rzfkqbzry2kztmfpx1", "", 200, read},
 		{"list-deliveries", "GET", "/v1/webhooks/{webhook}/deliveries", "", 200, read},
 		{"get-delivery", "GET", "/v1/deliveries/{delivery}", "", 200, read},
 		{"retry-delivery", "POST", "/v1/deliveries/{delivery}/retry", "", 200, manage},

@@ -25,7 +25,7 @@ func capabilities() map[string]hook.Capability {
 	const view, test, retry, manage, secret = hook.CapabilityView, hook.CapabilityTest, hook.CapabilityRetry, hook.CapabilityManage, hook.CapabilitySecrets
 	return map[string]hook.Capability{
 		"list-webhooks": view, "get-webhook": view, "search-deliveries": view, "list-deliveries": view, "get-delivery": view,
-		"list-events": view, "get-event": view, "list-replays": view, "get-replay": view, "list-event-types": view, "get-usage": view, "get-stats": view, "list-webhook-stats": view, "get-changes": view,
+		"list-events": view, "get-event": view, "list-replays": view, "get-replay": view, "list-event-types": view, "get-usage": view, "get-stats": view, "list-webhook-stats": view, "get-changes": view, "find-id": view,
 		"get-session": view, "get-signing-keys": view, "diagnose-delivery": view,
 		"test-webhook":   test,
 		"retry-delivery": retry, "replay-webhook": retry, "create-replay": retry, "update-replay": retry,

@@ -28,6 +28,9 @@ const (
 	MostSteps    = mostSteps
 )
 
+// FindSQL returns the statement that looks up a thing of a kind by its id.
+func FindSQL(kind hook.ThingKind) string { return findSQL(kind) }
+
 // SearchPages returns the statements that read a page of a search.
 func SearchPages(of hook.TenantFilter, f hook.DeliverySearch, p hook.Page) (list []Statement) {
 	for _, l := range searchListings(of, &f, false, false) {

@@ -296,6 +296,33 @@ func (e ErrorClass) Valid() bool {
 	}
 }
 
+// Defines values for FoundKind.
+const (
+	FoundKindDelivery FoundKind = "delivery"
+	FoundKindEvent    FoundKind = "event"
+	FoundKindReplay   FoundKind = "replay"
+	FoundKindTenant   FoundKind = "tenant"
+	FoundKindWebhook  FoundKind = "webhook"
+)
+
+// Valid indicates whether the value is a known member of the FoundKind enum.
+func (e FoundKind) Valid() bool {
+	switch e {
+	case FoundKindDelivery:
+		return true
+	case FoundKindEvent:
+		return true
+	case FoundKindReplay:
+		return true
+	case FoundKindTenant:
+		return true
+	case FoundKindWebhook:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LeftOutReason.
 const (
 	LeftOutReasonAtMostOnce LeftOutReason = "at_most_once"
@@ -2867,6 +2894,35 @@ type Explanation struct {
 	Summary string `json:"summary"`
 }
 
+// FoundKind What the id names. webhook: also a deleted one while its log is kept.
+//
+// Example: delivery
+type FoundKind string
+
+// FoundThing defines model for FoundThing.
+type FoundThing struct {
+	// ID The id, in its form with a prefix.
+	//
+	// Example: del_01kab1s6rzfkqbzry2kztmfpx1
+	ID string `json:"id"`
+
+	// Kind What the id names. webhook: also a deleted one while its log is kept.
+	//
+	// Example: delivery
+	Kind FoundKind `json:"kind"`
+
+	// TenantID The tenant that it belongs to; of a tenant, its own id.
+	//
+	// Example: ten_01kab1s6rzfkqbzry2kztmfpx1
+	TenantID string `json:"tenant_id"`
+}
+
+// FoundThings defines model for FoundThings.
+type FoundThings struct {
+	// Items What the id names: one thing, or none if the account has nothing with this id. A UUID may name several.
+	Items []FoundThing `json:"items"`
+}
+
 // LeftOutReason Why it gets nothing; absent if it may get something. deleted, inactive: the webhook. at_most_once: a Momento message is never sent twice, so only missing ones can be replayed.
 //
 // Example: inactive
@@ -4749,6 +4805,12 @@ type PublishEventParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// FindIDParams defines parameters for FindID.
+type FindIDParams struct {
+	// ID The id of a delivery (del_…), an event (evt_…), a webhook (hook_…), a replay (rpl_…) or a tenant (ten_…); or the UUID of a delivery, an event or a webhook.
+	ID string `form:"id" json:"id"`
+}
+
 // ListPortalSessionsParams defines parameters for ListPortalSessions.
 type ListPortalSessionsParams struct {
 	// Limit How many entries at most.
@@ -5344,6 +5406,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/events/{id} (the `GetEvent` operationId).
 	GetEvent(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FindID Find what an id names
+	//
+	// Says what kind of thing an id names, and which tenant it belongs to. Reading a single thing acts for one tenant: with Grapnel-Tenant: * an operator who has only an id finds out here for which. The list is empty if there is nothing with the id that the caller may read.
+	//
+	// Corresponds with GET /v1/find (the `FindID` operationId).
+	FindID(ctx context.Context, params *FindIDParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RevokePortalSessions Revoke all portal sessions of an account
 	//
@@ -6391,6 +6460,23 @@ func (c *Client) PublishEvents(ctx context.Context, body PublishEventsJSONReques
 // Corresponds with GET /v1/events/{id} (the `GetEvent` operationId).
 func (c *Client) GetEvent(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetEventRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FindID Find what an id names
+//
+// Says what kind of thing an id names, and which tenant it belongs to. Reading a single thing acts for one tenant: with Grapnel-Tenant: * an operator who has only an id finds out here for which. The list is empty if there is nothing with the id that the caller may read.
+//
+// Corresponds with GET /v1/find (the `FindID` operationId).
+func (c *Client) FindID(ctx context.Context, params *FindIDParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFindIDRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -9130,6 +9216,56 @@ func NewGetEventRequest(server string, id string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewFindIDRequest constructs an http.Request for the FindID method
+func NewFindIDRequest(server string, params *FindIDParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/find")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "id", params.ID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewRevokePortalSessionsRequest constructs an http.Request for the RevokePortalSessions method
 func NewRevokePortalSessionsRequest(server string) (*http.Request, error) {
 	var err error
@@ -11616,6 +11752,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/events/{id} (the `GetEvent` operationId).
 	GetEventWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetEventResponse, error)
 
+	// FindIDWithResponse Find what an id names
+	//
+	// Says what kind of thing an id names, and which tenant it belongs to. Reading a single thing acts for one tenant: with Grapnel-Tenant: * an operator who has only an id finds out here for which. The list is empty if there is nothing with the id that the caller may read.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/find (the `FindID` operationId).
+	FindIDWithResponse(ctx context.Context, params *FindIDParams, reqEditors ...RequestEditorFn) (*FindIDResponse, error)
+
 	// RevokePortalSessionsWithResponse Revoke all portal sessions of an account
 	//
 	// Their tokens are refused from now on, by every process. It is the account of the API key, or the one that Grapnel-Tenant names.
@@ -13340,6 +13485,54 @@ func (r GetEventResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetEventResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type FindIDResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FoundThings
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r FindIDResponse) GetJSON200() *FoundThings {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r FindIDResponse) GetJSONDefault() *Problem {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FindIDResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FindIDResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FindIDResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FindIDResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -15783,6 +15976,21 @@ func (c *ClientWithResponses) GetEventWithResponse(ctx context.Context, id strin
 	return ParseGetEventResponse(rsp)
 }
 
+// FindIDWithResponse Find what an id names
+//
+// Says what kind of thing an id names, and which tenant it belongs to. Reading a single thing acts for one tenant: with Grapnel-Tenant: * an operator who has only an id finds out here for which. The list is empty if there is nothing with the id that the caller may read.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/find (the `FindID` operationId).
+func (c *ClientWithResponses) FindIDWithResponse(ctx context.Context, params *FindIDParams, reqEditors ...RequestEditorFn) (*FindIDResponse, error) {
+	rsp, err := c.FindID(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFindIDResponse(rsp)
+}
+
 // RevokePortalSessionsWithResponse Revoke all portal sessions of an account
 //
 // Their tokens are refused from now on, by every process. It is the account of the API key, or the one that Grapnel-Tenant names.
@@ -17456,6 +17664,39 @@ func ParseGetEventResponse(rsp *http.Response) (*GetEventResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest EventDetail
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseFindIDResponse parses an HTTP response from a FindIDWithResponse call
+func ParseFindIDResponse(rsp *http.Response) (*FindIDResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FindIDResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FoundThings
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

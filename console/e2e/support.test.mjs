@@ -61,6 +61,31 @@ test("a signature that does not verify is explained", async () => {
   await page.context().close();
 });
 
+test("an operator at all tenants finds a customer's delivery by its id", async () => {
+  const [delivery] = (await api.as("customer-1").get("/v1/deliveries?limit=1")).deliveries;
+  const page = await open(browser, base);
+  await signIn(page, base, key);
+  await page.goto(`${base}/console/events`);
+  await settled(page);
+  const before = await page.evaluate(() => history.length);
+  await page.keyboard.press("/");
+  await page.keyboard.type(delivery.id);
+  await page.keyboard.press("Enter");
+  // The tenant is looked up, and takes the place of the address without it.
+  await page.waitForURL((url) => url.pathname === `/console/deliveries/${delivery.id}` && url.searchParams.get("of") === made.acme.id);
+  await page.getByRole("heading", { level: 1, name: /user\.created/ }).waitFor();
+  await page.getByText("Acme's CRM").filter({ visible: true }).first().waitFor();
+  assert.equal(await page.evaluate(() => history.length), before + 1, "one step back leads to where the search began");
+  await page.goBack();
+  await page.waitForURL((url) => url.pathname === "/console/events");
+  // A link without the tenant leads to the webhook, too.
+  await page.goto(`${base}/console/webhooks/${made.acmeHook.id}`);
+  await page.waitForURL((url) => url.searchParams.get("of") === made.acme.id);
+  await page.getByRole("heading", { level: 1, name: "Acme's CRM" }).waitFor();
+  clean(page);
+  await page.context().close();
+});
+
 test("any id is found from the search box", async () => {
   const page = await open(browser, base);
   await signIn(page, base, key);

@@ -205,6 +205,7 @@ function TenantSwitcher() {
 function Who({ openHelp }: { openHelp: () => void }) {
   const session = useSession();
   const [mode, setMode] = useState<Mode>(chosenMode);
+  const name = session.tenant?.name ?? session.name ?? (session.kind === "platform" ? "Operator" : "You");
   const pick = (m: Mode) => () => {
     chooseMode(m);
     setMode(m);
@@ -214,8 +215,8 @@ function Who({ openHelp }: { openHelp: () => void }) {
     <Menu
       label="You"
       trigger={
-        <button type="button" className="button plain" aria-label="You, theme and help" style={{ maxWidth: 180 }}>
-          <span className="clip">{session.tenant?.name ?? session.name ?? (session.kind === "platform" ? "Operator" : "You")}</span>
+        <button type="button" className="button plain" aria-label="You, theme and help" title={name} style={{ maxWidth: 280 }}>
+          <span className="clip">{name}</span>
           <Icon name="down" size={12} />
         </button>
       }

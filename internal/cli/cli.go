@@ -21,6 +21,7 @@ type Commands struct {
 	Replay     replayCommand     `cmd:"" group:"api" help:"Send events of the past again: to several webhooks or all, or chosen deliveries."`
 	Replays    replaysCommand    `cmd:"" group:"api" help:"Show, pause, resume and cancel replays."`
 	Portal     portalCommand     `cmd:"" group:"api" help:"Create, list and revoke links to the application for customers."`
+	Find       findCommand       `cmd:"" group:"api" help:"Show what an id names, and whose it is."`
 	Audit      auditCommand      `cmd:"" group:"api" help:"List who has changed what."`
 	Usage      usageCommand      `cmd:"" group:"api" help:"Count the account's events, deliveries and attempts by day or hour."`
 	Listen     listenCommand     `cmd:"" group:"api" help:"Receive webhooks on this machine: register a webhook, verify and print each request, answer with the given status, and delete the webhook at the end."`

@@ -13,7 +13,7 @@ import (
 func TestCompletion(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		"":                           "audit completion deliveries event-types events listen portal replay replays tenants usage verify webhooks",
+		"":                           "audit completion deliveries event-types events find listen portal replay replays tenants usage verify webhooks",
 		"we":                         "webhooks",
 		"event-types ":               "delete get list put",
 		"event-types list --group=":  "",

@@ -15,7 +15,7 @@ type connection struct {
 	URL string      `name:"url" default:"http://127.0.0.1:8080" help:"URL of the API."`
 	Key hook.Secret `name:"key" placeholder:"KEY" help:"The API key."`
 	// Tenant is sent as the header Grapnel-Tenant (K3).
-	Tenant string `name:"tenant" placeholder:"TENANT" help:"Tenant to act for with a platform key: its id or external id; * for the lists of webhooks, events, deliveries, replays and portal sessions and the audit log of all tenants."`
+	Tenant string `name:"tenant" placeholder:"TENANT" help:"Tenant to act for with a platform key: its id or external id; * for the lists of webhooks, events, deliveries, replays and portal sessions, the audit log and find, over all tenants."`
 }
 
 // callTimeout is longer than any call takes: tests and retries wait for the receiver.

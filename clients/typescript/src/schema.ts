@@ -444,6 +444,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/find": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find what an id names
+         * @description Says what kind of thing an id names, and which tenant it belongs to. Reading a single thing acts for one tenant: with Grapnel-Tenant: * an operator who has only an id finds out here for which. The list is empty if there is nothing with the id that the caller may read.
+         */
+        get: operations["find-id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/portal-sessions": {
         parameters: {
             query?: never;
@@ -3070,6 +3090,33 @@ export interface components {
             summary: string;
         };
         /**
+         * @description What the id names. webhook: also a deleted one while its log is kept.
+         * @example delivery
+         * @enum {string}
+         */
+        FoundKind: "delivery" | "event" | "webhook" | "replay" | "tenant";
+        FoundThing: {
+            /**
+             * @description The id, in its form with a prefix.
+             * @example del_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            id: string;
+            /**
+             * @description What the id names. webhook: also a deleted one while its log is kept.
+             * @example delivery
+             */
+            kind: components["schemas"]["FoundKind"];
+            /**
+             * @description The tenant that it belongs to; of a tenant, its own id.
+             * @example ten_01kab1s6rzfkqbzry2kztmfpx1
+             */
+            tenant_id: string;
+        };
+        FoundThings: {
+            /** @description What the id names: one thing, or none if the account has nothing with this id. A UUID may name several. */
+            items: components["schemas"]["FoundThing"][];
+        };
+        /**
          * @description Why it gets nothing; absent if it may get something. deleted, inactive: the webhook. at_most_once: a Momento message is never sent twice, so only missing ones can be replayed.
          * @example inactive
          * @enum {string}
@@ -4912,6 +4959,9 @@ export type EventList = components['schemas']['EventList'];
 export type EventType = components['schemas']['EventType'];
 export type EventTypeList = components['schemas']['EventTypeList'];
 export type Explanation = components['schemas']['Explanation'];
+export type FoundKind = components['schemas']['FoundKind'];
+export type FoundThing = components['schemas']['FoundThing'];
+export type FoundThings = components['schemas']['FoundThings'];
 export type LeftOutReason = components['schemas']['LeftOutReason'];
 export type MomentoDestination = components['schemas']['MomentoDestination'];
 export type MomentoSecret = components['schemas']['MomentoSecret'];
@@ -10484,6 +10534,183 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["EventDetail"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "status": 400,
+                     *       "title": "Bad Request",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAUTHENTICATED",
+                     *       "status": 401,
+                     *       "title": "Unauthorized",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "PERMISSION_DENIED",
+                     *       "status": 403,
+                     *       "title": "Forbidden",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "NOT_FOUND",
+                     *       "status": 404,
+                     *       "title": "Not Found",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INVALID_ARGUMENT",
+                     *       "detail": "validation failed",
+                     *       "errors": [
+                     *         {
+                     *           "location": "body.url",
+                     *           "message": "must be an absolute http or https URL"
+                     *         }
+                     *       ],
+                     *       "status": 422,
+                     *       "title": "Unprocessable Entity",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "LIMIT_EXCEEDED",
+                     *       "status": 429,
+                     *       "title": "Too Many Requests",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "INTERNAL",
+                     *       "status": 500,
+                     *       "title": "Internal Server Error",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "UNAVAILABLE",
+                     *       "status": 503,
+                     *       "title": "Service Unavailable",
+                     *       "type": "about:blank"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "find-id": {
+        parameters: {
+            query: {
+                /** @description The id of a delivery (del_…), an event (evt_…), a webhook (hook_…), a replay (rpl_…) or a tenant (ten_…); or the UUID of a delivery, an event or a webhook. */
+                id: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "del_01kab1s6rzfkqbzry2kztmfpx1",
+                     *           "kind": "delivery",
+                     *           "tenant_id": "ten_01kab1s6rzfkqbzry2kztmfpx1"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["FoundThings"];
                 };
             };
             /** @description Bad Request */

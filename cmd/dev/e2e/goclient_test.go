@@ -306,6 +306,10 @@ func (to *tour) log(ctx context.Context, webhook string) {
 		WebhookID: &webhook, Status: &[]grapnelapi.DeliveryStatus{grapnelapi.DeliveryStatusSuccess}, EventType: &deliveries[0].EventType,
 	})
 	require.NotEmpty(t, must(t, found, err, found.GetJSON200).Deliveries)
+	named, err := to.FindIDWithResponse(ctx, &grapnelapi.FindIDParams{ID: deliveries[0].ID})
+	things := must(t, named, err, named.GetJSON200).Items
+	require.Len(t, things, 1)
+	require.Equal(t, grapnelapi.FoundKindDelivery, things[0].Kind)
 	got, err := to.GetDeliveryWithResponse(ctx, deliveries[0].ID)
 	require.Len(t, must(t, got, err, got.GetJSON200).AttemptLog, 1)
 	body := "{}"

@@ -42,6 +42,14 @@ export const delivery = (tenant: Tenant, id: string) =>
     meta: live,
   });
 
+/** What an id names, among the things of all tenants. */
+export const find = (id: string) =>
+  queryOptions({
+    queryKey: ["find", id],
+    queryFn: ({ signal }) => unwrap(api.GET("/v1/find", { ...acting("*"), params: { query: { id } }, signal })),
+    retry: false,
+  });
+
 /** All event types that a tenant has, built-in and shared ones first. */
 export const eventTypes = (tenant: Tenant) =>
   queryOptions({

@@ -3,8 +3,7 @@ import { useScope } from "../lib/scope";
 import { ErrorBox } from "../ui/feedback";
 
 /**
- * NotShown says why a single thing can't be shown. Over all tenants the API finds a thing of the tenant default only, as an
- * id does not say whose it is.
+ * NotShown says why a single thing can't be shown. Over all tenants it has been looked for among the things of each (Whose).
  */
 export function NotShown({ error, retry }: { error: unknown; retry: () => void }) {
   const { all, one } = useScope();
@@ -12,7 +11,7 @@ export function NotShown({ error, retry }: { error: unknown; retry: () => void }
     <>
       <ErrorBox error={error} retry={retry} />
       {all && one === undefined && error instanceof ApiError && error.status === 404 ? (
-        <p className="muted">No tenant is chosen, so it was looked for among the things of the tenant default. Choose its tenant at the top.</p>
+        <p className="muted">No tenant has it. It may be older than what is kept.</p>
       ) : null}
     </>
   );

@@ -15,6 +15,7 @@ import { Page, Pager, Split } from "../ui/page";
 import { DeliveryState, waitWords } from "../ui/state";
 import { type Column, Table } from "../ui/table";
 import { Id, Time } from "../ui/text";
+import { Whose } from "../ui/whose";
 
 const route = getRouteApi("/deliveries");
 
@@ -153,7 +154,7 @@ export function Deliveries() {
             </Link>
           ) : undefined
         }
-        details={sel ? <DeliveryDetails key={sel} id={sel} tenant={scope.one} compact /> : undefined}
+        details={sel ? <Whose key={sel} kind="delivery" id={sel}><DeliveryDetails id={sel} tenant={scope.one} compact /></Whose> : undefined}
       >
         {rows?.length === 0 && !list.error ? (
           <None filtered={filtered} reference={search.reference} more={Boolean(list.data?.next_cursor)} />

@@ -6,6 +6,7 @@ import { DeliveryDetails } from "../deliveries/details";
 import { useScope } from "../lib/scope";
 import { Page } from "../ui/page";
 import { DeliveryState } from "../ui/state";
+import { Whose } from "../ui/whose";
 
 export { DeliveryDetails };
 
@@ -14,6 +15,14 @@ const route = getRouteApi("/deliveries/$id");
 /** One delivery with everything that happened to it. */
 export function DeliveryScreen() {
   const { id } = route.useParams();
+  return (
+    <Whose kind="delivery" id={id}>
+      <One id={id} />
+    </Whose>
+  );
+}
+
+function One({ id }: { id: string }) {
   const { one } = useScope();
   const { data: d } = useQuery(queries.delivery(one, id));
   return (

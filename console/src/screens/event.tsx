@@ -6,6 +6,7 @@ import { EventDetails } from "../deliveries/event";
 import * as queries from "../deliveries/queries";
 import { useScope } from "../lib/scope";
 import { Page } from "../ui/page";
+import { Whose } from "../ui/whose";
 
 export { EventDetails };
 
@@ -14,6 +15,14 @@ const route = getRouteApi("/events/$id");
 /** One event: who got it, who did not and why, and its data. */
 export function EventScreen() {
   const { id } = route.useParams();
+  return (
+    <Whose kind="event" id={id}>
+      <One id={id} />
+    </Whose>
+  );
+}
+
+function One({ id }: { id: string }) {
   const scope = useScope();
   const mayReplay = useCan("retry");
   const { data: e } = useQuery(queries.event(scope.one, id));

@@ -16,6 +16,7 @@ import { Page, Pager, Split } from "../ui/page";
 import { State } from "../ui/state";
 import { Table } from "../ui/table";
 import { Code, Id, Time } from "../ui/text";
+import { Whose } from "../ui/whose";
 
 const route = getRouteApi("/events");
 
@@ -47,7 +48,7 @@ export function Events() {
             </Link>
           ) : undefined
         }
-        details={sel ? <EventDetails key={sel} id={sel} tenant={scope.one} compact /> : undefined}
+        details={sel ? <Whose key={sel} kind="event" id={sel}><EventDetails id={sel} tenant={scope.one} compact /></Whose> : undefined}
       >
         {rows?.length === 0 && !list.error ? (
           <None filtered={filtered} more={Boolean(list.data?.next_cursor)} />

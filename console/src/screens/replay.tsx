@@ -20,12 +20,21 @@ import { Card, Facts, Figure, Page } from "../ui/page";
 import { ReplayState, State } from "../ui/state";
 import { Table } from "../ui/table";
 import { Count, ExactTime, Id, Time } from "../ui/text";
+import { Whose } from "../ui/whose";
 
 const route = getRouteApi("/replays/$id");
 
 /** One replay, with its progress while it goes on. */
 export function ReplayScreen() {
   const { id } = route.useParams();
+  return (
+    <Whose kind="replay" id={id}>
+      <One id={id} />
+    </Whose>
+  );
+}
+
+function One({ id }: { id: string }) {
   const { one } = useScope();
   const found = useQuery(queries.replay(one, id));
   const r = found.data;

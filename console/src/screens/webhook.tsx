@@ -16,6 +16,7 @@ import { Menu } from "../ui/overlay";
 import { Page, TabLinks } from "../ui/page";
 import { WebhookState } from "../ui/state";
 import { Id } from "../ui/text";
+import { Whose } from "../ui/whose";
 import { ReplayDialog } from "./replaydialog";
 import { RotateDialog } from "./rotatedialog";
 import { WebhookDeliveries } from "./webhookdeliveries";
@@ -27,6 +28,14 @@ const route = getRouteApi("/webhooks/$id");
 /** One webhook: how it is, what it got, and what can be done. */
 export function WebhookScreen() {
   const { id } = route.useParams();
+  return (
+    <Whose kind="webhook" id={id}>
+      <One id={id} />
+    </Whose>
+  );
+}
+
+function One({ id }: { id: string }) {
   const { tab = "overview" } = route.useSearch();
   const navigate = route.useNavigate();
   const scope = useScope();

@@ -14,6 +14,7 @@ import { Icon } from "../ui/icons";
 import { Card, Page } from "../ui/page";
 import { Id } from "../ui/text";
 import { TypePicker } from "../ui/typepicker";
+import { Whose } from "../ui/whose";
 
 const newRoute = getRouteApi("/webhooks/new");
 const editRoute = getRouteApi("/webhooks/$id/edit");
@@ -120,6 +121,14 @@ function Warnings({ list }: { list: readonly Warning[] | undefined }) {
 /** Changes a webhook. */
 export function EditWebhook() {
   const { id } = editRoute.useParams();
+  return (
+    <Whose kind="webhook" id={id}>
+      <EditOne id={id} />
+    </Whose>
+  );
+}
+
+function EditOne({ id }: { id: string }) {
   const scope = useScope();
   const found = useQuery(webhook(scope.one, id));
   const crumb = <Link to="/webhooks/$id" params={{ id }} search={(s) => ({ of: s.of })}>{found.data?.description || found.data?.url || id}</Link>;
