@@ -6,6 +6,9 @@ import (
 	"go.uber.org/goleak"
 
 	"grapnel/internal/pgtest"
+	"grapnel/storage/pgtemplate"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main{M: m, Template: template()}) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(pgtest.Main{M: m, Template: pgtemplate.Template()})
+}

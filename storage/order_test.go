@@ -37,6 +37,9 @@ func TestPublishLocksInOrder(t *testing.T) {
 	for i, setting := range plans() {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {
 			t.Parallel()
+			if i > 0 {
+				longtest.Only(t)
+			}
 			f := setup(t)
 			f.alter(t, setting)
 			store := open(t, f.url, encryptionKey)
