@@ -210,7 +210,7 @@ func ensure(ctx context.Context, admin, template string, migrate func(context.Co
 		return err
 	}
 	draft := template + "_draft"
-	for _, sql := range []string{"DROP DATABASE IF EXISTS " + draft + " WITH (FORCE)", "CREATE DATABASE " + draft} {
+	for _, sql := range []string{"DROP DATABASE IF EXISTS " + draft + " WITH (FORCE)", "CREATE DATABASE " + draft + " STRATEGY file_copy"} {
 		if _, err := conn.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("create template %s: %w", template, err)
 		}
