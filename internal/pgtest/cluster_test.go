@@ -65,7 +65,9 @@ func TestFailedMigrationLeavesNoTemplate(t *testing.T) {
 // dropAtEnd drops a database at the end of the test: the server may be the environment's.
 func dropAtEnd(t *testing.T, admin, database string) {
 	t.Helper()
-	t.Cleanup(func() { require.NoError(t, execute(context.WithoutCancel(t.Context()), admin, "DROP DATABASE IF EXISTS "+database)) })
+	t.Cleanup(func() {
+		require.NoError(t, execute(context.WithoutCancel(t.Context()), admin, "DROP DATABASE IF EXISTS "+database))
+	})
 }
 
 func TestClusterUsesTheServerOfTheEnvironment(t *testing.T) {
