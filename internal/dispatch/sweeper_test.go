@@ -70,7 +70,7 @@ func TestSweepersShareTheWork(t *testing.T) {
 		for range 3 {
 			defer sweeping(t, s, o)()
 		}
-		events := o.accept(longtest.Size(3_000, 12_000))
+		events := o.accept(longtest.Size(6_000, 12_000))
 		pass(3 * time.Minute)
 		require.Zero(t, o.left())
 		require.Len(t, s.ids(), len(events), "once each")
