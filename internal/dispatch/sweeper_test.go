@@ -12,7 +12,6 @@ import (
 	"grapnel/internal/contract"
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
-	"grapnel/internal/longtest"
 )
 
 // sweeping runs a sweeper with its defaults: every 2 s, for events that are older than 5 s. change, if given, alters
@@ -70,7 +69,7 @@ func TestSweepersShareTheWork(t *testing.T) {
 		for range 3 {
 			defer sweeping(t, s, o)()
 		}
-		events := o.accept(longtest.Size(6_000, 12_000))
+		events := o.accept(12_000)
 		pass(3 * time.Minute)
 		require.Zero(t, o.left())
 		require.Len(t, s.ids(), len(events), "once each")
