@@ -6,8 +6,9 @@ import (
 	"go.uber.org/goleak"
 
 	"grapnel/internal/pgtest"
+	"grapnel/storage/pgtemplate"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(pgtest.Main{M: m, Template: template()})
+	goleak.VerifyTestMain(pgtest.Main{M: m, Template: pgtemplate.Template()})
 }

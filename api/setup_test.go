@@ -24,6 +24,7 @@ import (
 	"grapnel/internal/syncbuf"
 	"grapnel/internal/topics"
 	"grapnel/storage"
+	"grapnel/storage/pgtemplate"
 )
 
 // fixture is the real API over the real store, with fakes in place of Temporal and everything behind it. Its methods
@@ -41,14 +42,6 @@ type fixture struct {
 	log        *syncbuf.Buffer
 }
 
-// template is the content of the tests' databases.
-func template() pgtest.Template {
-	return pgtest.Template{
-		Key:     storage.MigrationsKey(),
-		Migrate: func(ctx context.Context, url string) error { _, err := storage.Migrate(ctx, url); return err },
-	}
-}
-
 // setup starts a fixture; change may replace what api.New gets.
 func setup(t *testing.T, change ...func(*api.Deps)) *fixture {
 	t.Helper()
@@ -58,7 +51,7 @@ func setup(t *testing.T, change ...func(*api.Deps)) *fixture {
 // setupLimited is setup with bounds on a tenant.
 func setupLimited(t *testing.T, limits storage.Limits, change ...func(*api.Deps)) *fixture {
 	t.Helper()
-	url := pgtest.New(t, template())
+	url := pgtest.New(t, pgtemplate.Template())
 	box, err := secrets.New(base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
 	require.NoError(t, err)
 	store, err := storage.Open(t.Context(), storage.Config{URL: url, Box: box, Limits: limits})

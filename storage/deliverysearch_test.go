@@ -216,6 +216,11 @@ func TestFindDeliveries(t *testing.T) {
 			return s.WebhookID == one.ID || s.EventType == "*" || s.Reference == "none" ||
 				s.WebhookID == two.ID && (s.Reference == "line_4" || s.EventType == "user.deleted")
 		})
+		some := searches[:0]
+		for i := 0; i < len(searches); i += 5 { // 5 and the 14 changes have no common divisor: each occurs with other bases
+			some = append(some, searches[i])
+		}
+		searches = some
 	}
 	check := func(t *testing.T, limits ...int) {
 		t.Helper()

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/storage/storagetest"
 )
 
@@ -32,6 +33,9 @@ func TestPublishOnAFullDisk(t *testing.T) {
 	for _, table := range []string{"events", "deliveries", "outbox", "idempotency_keys", "topics"} {
 		t.Run(table, func(t *testing.T) {
 			t.Parallel()
+			if table != "deliveries" {
+				longtest.Only(t)
+			}
 			f := setup(t)
 			f.webhook(t)
 			keyed := hook.Publication{TenantID: hook.DefaultTenant(), Type: "user.created", Data: eventData(), IdempotencyKey: "order 7"}
@@ -66,6 +70,9 @@ func TestRecordOnAFullDisk(t *testing.T) {
 	for _, table := range []string{"deliveries", "attempts", "webhooks"} {
 		t.Run(table, func(t *testing.T) {
 			t.Parallel()
+			if table != "attempts" {
+				longtest.Only(t)
+			}
 			f := setup(t)
 			id := f.delivery(t, f.webhook(t))
 			job, err := f.Job(t.Context(), id)

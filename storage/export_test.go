@@ -7,7 +7,12 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/pgtest"
 )
+
+// Template is the content of the tests' databases. TestMain sets it: the tests in this package can't import pgtemplate,
+// which imports this package.
+var Template pgtest.Template //nolint:gochecknoglobals // see above
 
 // GoMigrations returns the migrations that are written in Go.
 func GoMigrations() []*goose.Migration {

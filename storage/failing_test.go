@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // later makes the webhook's health older by so many days.
@@ -19,6 +20,7 @@ func (f *fixture) later(t *testing.T, w hook.Webhook, days int) {
 // nothing and cancels nothing.
 func TestFiveDaysOfFailingAreThoseInWhichItWasAsked(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t) // the conformance suite has a pause and another address
 	for name, between := range map[string]func(t *testing.T, f *fixture, w hook.Webhook){
 		"paused": func(t *testing.T, f *fixture, w hook.Webhook) {
 			t.Helper()

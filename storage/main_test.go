@@ -6,6 +6,11 @@ import (
 	"go.uber.org/goleak"
 
 	"grapnel/internal/pgtest"
+	"grapnel/storage"
+	"grapnel/storage/pgtemplate"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main{M: m, Template: template()}) }
+func TestMain(m *testing.M) {
+	storage.Template = pgtemplate.Template()
+	goleak.VerifyTestMain(pgtest.Main{M: m, Template: storage.Template})
+}

@@ -24,9 +24,7 @@ import (
 // Without a pooler, none is detected: statements keep their names and plans.
 func TestWithoutPoolerPlansAreKept(t *testing.T) {
 	t.Parallel()
-	url := pgtest.New(t, pgtest.Template{
-		Key: MigrationsKey(), Migrate: func(ctx context.Context, url string) error { _, err := Migrate(ctx, url); return err },
-	})
+	url := pgtest.New(t, Template)
 	box, err := secrets.New(base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
 	require.NoError(t, err)
 	for mode, named := range map[string]int{"": 1, "cache_statement": 1, "exec": 0} {
@@ -70,9 +68,7 @@ func TestPoolerThatComesLater(t *testing.T) {
 // newStore returns a store on a database of the test's own with the given settings.
 func newStore(t *testing.T, alter ...string) *Store {
 	t.Helper()
-	url := pgtest.New(t, pgtest.Template{
-		Key: MigrationsKey(), Migrate: func(ctx context.Context, url string) error { _, err := Migrate(ctx, url); return err },
-	})
+	url := pgtest.New(t, Template)
 	admin, err := pgx.Connect(t.Context(), url)
 	require.NoError(t, err)
 	defer admin.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing is left to do

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // storing begins to store an event whose id has the age. It returns the id and a function that commits.
@@ -72,12 +73,13 @@ func TestReplayFindsWhatIsStoredLate(t *testing.T) {
 // costs nothing for a replay of older events.
 func TestLateLookSendsNothingAgain(t *testing.T) {
 	t.Parallel()
+	n := longtest.Size(3, 5) // more than a step creates
 	for name, status := range map[hook.ReplayStatus]int{hook.ReplayFailed: 500, hook.ReplayAll: 200} {
 		t.Run(string(name), func(t *testing.T) {
 			t.Parallel()
 			f := setup(t)
 			w := f.webhook(t)
-			for range 5 {
+			for range n {
 				f.end(t, w, f.recently(t, w), 500)
 			}
 			r := f.replay(t, w, name, func(r *hook.Replay) { recent(r); r.Rate = 2 })
@@ -91,9 +93,9 @@ func TestLateLookSendsNothingAgain(t *testing.T) {
 				}
 			}
 			require.Equal(t, hook.ReplayCompleted, step.Replay.State)
-			require.Equal(t, 5, step.Replay.Looked)
-			require.Equal(t, 5, step.Replay.Created)
-			require.Len(t, f.replayWebhook(t, r), 5)
+			require.Equal(t, n, step.Replay.Looked)
+			require.Equal(t, n, step.Replay.Created)
+			require.Len(t, f.replayWebhook(t, r), n)
 			require.NotNil(t, scalar[[]string](t, f, `select late_writers from replays`))
 		})
 	}

@@ -342,6 +342,8 @@ func TestRateOfAReplayOverWebhooks(t *testing.T) {
 // A6: a webhook that does not take its deliveries goes on by itself, and does not stop the others.
 func TestAStuckWebhookDoesNotStopAReplay(t *testing.T) {
 	t.Parallel()
+	// More events than the window of 10 s has room for.
+	n, rate, rounds := longtest.Size(14, 40), longtest.Size(1, 2), longtest.Size(20, 60)
 	for _, status := range []hook.ReplayStatus{hook.ReplayFailed, hook.ReplayMissing} {
 		t.Run(string(status), func(t *testing.T) {
 			t.Parallel()
@@ -352,21 +354,21 @@ func TestAStuckWebhookDoesNotStopAReplay(t *testing.T) {
 			if status == hook.ReplayFailed {
 				to = []hook.Webhook{stuck, other}
 			}
-			for range 40 {
+			for range n {
 				e := f.past(t, "user.created", to...)
 				all = append(all, e)
 				for _, w := range to {
 					f.end(t, w, e, 500)
 				}
 			}
-			r := f.over(t, status, func(r *hook.Replay) { r.Rate = 2 })
+			r := f.over(t, status, func(r *hook.Replay) { r.Rate = rate })
 			answer := func(w hook.Webhook) {
 				for _, job := range f.backlog(t, w, 100).Jobs {
 					f.attempt(t, job.Delivery.ID, answered(200))
 				}
 			}
 			var step hook.ReplayStep
-			for range 60 {
+			for range rounds {
 				step = f.steps(t, r)
 				answer(other)
 				f.exec(t, `update deliveries set created_at = created_at - interval '1 minute' where replay_id = $1`, [16]byte(r.ID))
@@ -381,15 +383,15 @@ func TestAStuckWebhookDoesNotStopAReplay(t *testing.T) {
 			for _, w := range list {
 				require.Equal(t, w.WebhookID == stuck.ID, w.Behind)
 			}
-			for range 60 { // it answers again
+			for range rounds { // it answers again
 				if step = f.steps(t, r); step.Replay.Ended() {
 					break
 				}
 				answer(stuck)
 			}
 			require.Equal(t, hook.ReplayCompleted, step.Replay.State)
-			require.Equal(t, map[hook.WebhookID]int{stuck.ID: 40, other.ID: 40}, perWebhook(f.sentBy(t, r)))
-			require.Len(t, sortPairs(f.sentBy(t, r)), 80, "none twice")
+			require.Equal(t, map[hook.WebhookID]int{stuck.ID: n, other.ID: n}, perWebhook(f.sentBy(t, r)))
+			require.Len(t, sortPairs(f.sentBy(t, r)), 2*n, "none twice")
 		})
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"grapnel/internal/longtest"
 	"grapnel/internal/pgtest"
 	"grapnel/storage"
+	"grapnel/storage/pgtemplate"
 )
 
 // The test runs sixty days in a synctest bubble, where sleeping costs no time, against a real PostgreSQL whose
@@ -47,7 +48,7 @@ func TestSixtyDays(t *testing.T) {
 		return
 	}
 	// With the bubble's clock a pool would check and reopen its connections all the time.
-	at := withParameters(t, pgtest.New(t, template()),
+	at := withParameters(t, pgtest.New(t, pgtemplate.Template()),
 		"pool_health_check_period", "pool_max_conn_lifetime", "pool_max_conn_idle_time")
 	begin := time.Now().UTC().Truncate(day).Add(12 * time.Hour)
 	synctest.Test(t, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"grapnel/internal/hook"
 	"grapnel/internal/longtest"
 	"grapnel/internal/secrets"
+	"grapnel/storage"
 )
 
 // formsSealed counts the sealed values by form.
@@ -79,7 +80,8 @@ func TestTheFormOfSealing(t *testing.T) {
 	_, err = db.Exec(t.Context(), `insert into api_keys (id, tenant_id, name, hash, scopes) values (gen_random_uuid(), $1, 'GRAPNEL_ADMIN_KEY', sha256('key'), '{admin}')`,
 		hook.DefaultTenant())
 	require.NoError(t, err)
-	require.NoError(t, migrate(t.Context(), url))
+	_, err = storage.Migrate(t.Context(), url)
+	require.NoError(t, err)
 	f := &fixture{Store: open(t, url, encryptionKey), url: url, db: db}
 
 	w := f.inOverlap(t, f.webhook(t, withHeaders, asymmetric))

@@ -14,6 +14,7 @@ import (
 	"grapnel/internal/pgtest"
 	"grapnel/internal/secrets"
 	"grapnel/storage"
+	"grapnel/storage/pgtemplate"
 	"grapnel/storage/storagetest"
 )
 
@@ -36,21 +37,11 @@ type fixture struct {
 
 func setup(t testing.TB) *fixture {
 	t.Helper()
-	url := pgtest.New(t, template())
+	url := pgtest.New(t, pgtemplate.Template())
 	db, err := pgxpool.New(t.Context(), url)
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
 	return &fixture{Store: open(t, url, encryptionKey), url: url, db: db}
-}
-
-// template is the content of the tests' databases.
-func template() pgtest.Template {
-	return pgtest.Template{Key: storage.MigrationsKey(), Migrate: migrate}
-}
-
-func migrate(ctx context.Context, url string) error {
-	_, err := storage.Migrate(ctx, url)
-	return err
 }
 
 func open(t testing.TB, url, keys string) *storage.Store {

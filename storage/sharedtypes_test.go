@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/internal/secrets"
 	"grapnel/storage"
 )
@@ -249,6 +250,7 @@ func TestSubscribingAndDeletingTogether(t *testing.T) {
 // The type's row is found by the primary key, and the subscriptions tenant by tenant, however many there are.
 func TestSharedTypesUseIndexes(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t)
 	f := setup(t)
 	f.exec(t, `insert into tenants (id, name, external_id) select gen_random_uuid(), 't', 't' || n from generate_series(1, 500) n`)
 	f.exec(t, `insert into event_types (tenant_id, name) select t.id, 'order.n' || n from tenants t, generate_series(1, 40) n`)

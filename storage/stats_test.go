@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 	"grapnel/storage/storagetest"
 )
 
@@ -117,12 +118,13 @@ func TestStatsWhileTheyAreSummedUp(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	w := f.webhook(t)
-	ids := f.deliverN(t, w, 120)
+	n := longtest.Size(10, 30)
+	ids := f.deliverN(t, w, 4*n)
 	var recording, folding errgroup.Group
 	done := make(chan struct{})
 	for i := range 4 {
 		recording.Go(func() error {
-			for _, id := range ids[30*i : 30*i+30] {
+			for _, id := range ids[n*i : n*i+n] {
 				job, err := f.Job(t.Context(), id)
 				if err != nil {
 					return err
@@ -153,8 +155,8 @@ func TestStatsWhileTheyAreSummedUp(t *testing.T) {
 	require.NoError(t, folding.Wait())
 	f.fold(t)
 	got := f.statsOf(t, hook.OneTenant(w.TenantID), w.ID)
-	require.EqualValues(t, 120, got.Delivered)
-	require.EqualValues(t, 120, got.Attempts)
+	require.EqualValues(t, 4*n, got.Delivered)
+	require.EqualValues(t, 4*n, got.Attempts)
 	require.Equal(t, got, f.statsOf(t, hook.TenantFilter{All: true}, hook.WebhookID{}))
 }
 

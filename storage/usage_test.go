@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"grapnel/internal/hook"
+	"grapnel/internal/longtest"
 )
 
 // used returns what a tenant has used until now, by day.
@@ -98,6 +99,7 @@ func TestUsage(t *testing.T) {
 // K10: nothing is counted twice or lost while usage is summed up by several processes and events are being published.
 func TestUsageWhileItIsSummedUp(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t) // TestStatsWhileTheyAreSummedUp is alike
 	f := setup(t)
 	f.webhook(t)
 	tenant := hook.DefaultTenant()

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/goleak"
 
 	"grapnel/internal/pgtest"
+	"grapnel/storage/pgtemplate"
 )
 
 // TestMain removes the developer's own settings from the environment of the tests.
@@ -21,7 +22,7 @@ func TestMain(m *testing.M) {
 			must(os.Unsetenv(name))
 		}
 	}
-	goleak.VerifyTestMain(pgtest.Main{M: m, Template: template()})
+	goleak.VerifyTestMain(pgtest.Main{M: m, Template: pgtemplate.Whole()})
 }
 
 func must(err error) {

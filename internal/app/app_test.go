@@ -26,7 +26,7 @@ import (
 	"grapnel/internal/pgtest"
 	"grapnel/internal/secrets"
 	"grapnel/internal/syncbuf"
-	"grapnel/storage"
+	"grapnel/storage/pgtemplate"
 )
 
 // TestMain makes Temporal unreachable. The tests of cmd/dev run everything with Temporal.
@@ -34,22 +34,14 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1"); err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(pgtest.Main{M: m, Template: template()})
+	goleak.VerifyTestMain(pgtest.Main{M: m, Template: pgtemplate.Whole()})
 }
 
 const adminKey = "an-admin-key-of-the-tests"
 
-// template is the content of the tests' databases.
-func template() pgtest.Template {
-	return pgtest.Template{
-		Key:     storage.MigrationsKey(),
-		Migrate: func(ctx context.Context, url string) error { _, err := storage.Migrate(ctx, url); return err },
-	}
-}
-
 func options(t *testing.T) app.Options {
 	t.Helper()
-	url := pgtest.New(t, template())
+	url := pgtest.New(t, pgtemplate.Whole())
 	return app.Options{
 		Config: config.Config{
 			Database: config.Database{DatabaseURL: hook.Secret(url)},

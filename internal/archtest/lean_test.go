@@ -32,6 +32,7 @@ func forbiddenInProduct() map[string]string {
 		modulePath + "/internal/pgtest":              "it starts a PostgreSQL; for tests and cmd/dev only",
 		modulePath + "/internal/archtest":            testOnly,
 		modulePath + "/internal/longtest":            testOnly,
+		modulePath + "/storage/pgtemplate":           testOnly,
 		"go.uber.org/goleak":                         testOnly,
 		"pgregory.net/rapid":                         testOnly,
 		"gorm.io":                                    visibleSQL,

@@ -20,9 +20,12 @@ import (
 	"grapnel/internal/dispatch"
 	"grapnel/internal/hook"
 	"grapnel/internal/pgtest"
+	"grapnel/storage/pgtemplate"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main{M: m, Template: template()}) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(pgtest.Main{M: m, Template: pgtemplate.Template()})
+}
 
 // temporalServer takes starts as Temporal does, as dispatch sees it.
 type temporalServer struct {

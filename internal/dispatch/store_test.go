@@ -19,22 +19,15 @@ import (
 	"grapnel/internal/pgtest"
 	"grapnel/internal/secrets"
 	"grapnel/storage"
+	"grapnel/storage/pgtemplate"
 )
 
 // These tests run over the real store.
 
-// template is the content of the tests' databases.
-func template() pgtest.Template {
-	return pgtest.Template{
-		Key:     storage.MigrationsKey(),
-		Migrate: func(ctx context.Context, url string) error { _, err := storage.Migrate(ctx, url); return err },
-	}
-}
-
 // database makes a database for the test and returns its address.
 func database(t *testing.T) string {
 	t.Helper()
-	return pgtest.New(t, template())
+	return pgtest.New(t, pgtemplate.Template())
 }
 
 // process opens the store as a process does, with a number of connections.

@@ -1,7 +1,6 @@
 package enginetest_test
 
 import (
-	"context"
 	"flag"
 	"net/url"
 	"os"
@@ -15,7 +14,7 @@ import (
 
 	"grapnel/internal/longtest"
 	"grapnel/internal/pgtest"
-	"grapnel/storage"
+	"grapnel/storage/pgtemplate"
 )
 
 // checks is the number of sequences with GRAPNEL_TEST_LONG, shortChecks the number without; -rapid.checks overrides both. One
@@ -36,7 +35,7 @@ func TestMain(m *testing.M) {
 			os.Exit(2)
 		}
 	}
-	goleak.VerifyTestMain(pgtest.Main{M: m, Template: template()})
+	goleak.VerifyTestMain(pgtest.Main{M: m, Template: pgtemplate.Whole()})
 }
 
 // Every accepted delivery ends, no forbidden request is made, and the log equals the requests that were made,
@@ -68,18 +67,10 @@ func race(t *rapid.T, address string) {
 	w.settle()
 }
 
-// template is the content of the tests' databases.
-func template() pgtest.Template {
-	return pgtest.Template{
-		Key:     storage.MigrationsKey(),
-		Migrate: func(ctx context.Context, url string) error { _, err := storage.Migrate(ctx, url); return err },
-	}
-}
-
 // database returns a migrated database with skipped time.
 func database(t *testing.T) string {
 	t.Helper()
-	address := pgtest.New(t, template())
+	address := pgtest.New(t, pgtemplate.Whole())
 	require.NoError(t, prepare(t.Context(), address))
 	u, err := url.Parse(address)
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ package pgtest
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -12,32 +13,24 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"grapnel/internal/longtest"
-	"grapnel/internal/postgres"
 )
-
-// startServer starts a server for the test.
-func startServer(t *testing.T, opts postgres.Options) *postgres.Server {
-	t.Helper()
-	s, err := postgres.Start(t.Context(), opts)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Stop(context.WithoutCancel(t.Context()))) })
-	return s
-}
 
 func TestClustersShareATemplate(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, postgres.Options{})
+	admin, err := shared.url(t.Context())
+	require.NoError(t, err)
 	var calls atomic.Int32
-	tmpl := Template{Key: "k", Migrate: func(ctx context.Context, url string) error {
+	tmpl := Template{Key: rand.Text(), Migrate: func(ctx context.Context, url string) error {
 		calls.Add(1)
 		return execute(ctx, url, "CREATE TABLE things ()")
 	}}
+	dropAtEnd(t, admin, tmpl.database())
 	// Each cluster stands for one test process on the same external server.
 	var wg sync.WaitGroup
 	errs := make([]error, 6)
 	for i := range errs {
 		wg.Go(func() {
-			c := clusterOn(s.URL(postgres.Superuser))
+			c := clusterOn(admin)
 			var address string
 			if address, errs[i] = c.clone(t.Context(), tmpl); errs[i] != nil {
 				return
@@ -53,17 +46,28 @@ func TestClustersShareATemplate(t *testing.T) {
 func TestFailedMigrationLeavesNoTemplate(t *testing.T) {
 	t.Parallel()
 	longtest.Only(t)
-	s := startServer(t, postgres.Options{})
-	c := clusterOn(s.URL(postgres.Superuser))
+	admin, err := shared.url(t.Context())
+	require.NoError(t, err)
+	c, key := clusterOn(admin), rand.Text()
 	broken := errors.New("broken")
 	fail := func(context.Context, string) error { return broken }
-	_, err := c.clone(t.Context(), Template{Key: "k", Migrate: fail})
+	_, err = c.clone(t.Context(), Template{Key: key, Migrate: fail})
 	require.ErrorIs(t, err, broken)
 
 	succeed := func(ctx context.Context, url string) error { return execute(ctx, url, "CREATE TABLE things ()") }
-	address, err := c.clone(t.Context(), Template{Key: "k", Migrate: succeed})
+	tmpl := Template{Key: key, Migrate: succeed}
+	dropAtEnd(t, admin, tmpl.database())
+	address, err := c.clone(t.Context(), tmpl)
 	require.NoError(t, err)
-	require.NoError(t, execute(t.Context(), address, "TABLE things"))
+	require.NoError(t, errors.Join(execute(t.Context(), address, "TABLE things"), c.drop(t.Context(), address)))
+}
+
+// dropAtEnd drops a database at the end of the test: the server may be the environment's.
+func dropAtEnd(t *testing.T, admin, database string) {
+	t.Helper()
+	t.Cleanup(func() {
+		require.NoError(t, execute(context.WithoutCancel(t.Context()), admin, "DROP DATABASE IF EXISTS "+database))
+	})
 }
 
 func TestClusterUsesTheServerOfTheEnvironment(t *testing.T) {

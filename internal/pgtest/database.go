@@ -70,7 +70,7 @@ func (c *cluster) take(ctx context.Context, tmpl Template) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := pgx.Connect(ctx, address)
+	conn, err := connectAdmin(ctx, address)
 	if err != nil {
 		return nil, fmt.Errorf("connect to a new database: %w", err)
 	}
@@ -82,6 +82,19 @@ func (c *cluster) take(ctx context.Context, tmpl Template) (*database, error) {
 		}
 	}
 	return d, p.note(ctx, d)
+}
+
+// connectAdmin connects pgtest itself to a test's database.
+func connectAdmin(ctx context.Context, address string) (*pgx.Conn, error) {
+	c, err := pgx.ParseConfig(address)
+	if err != nil {
+		return nil, err
+	}
+	// Rows are deleted and copied without triggers and checks of foreign keys. Set later, it would make PostgreSQL forget
+	// all plans each time.
+	c.RuntimeParams["session_replication_role"] = "replica"
+	c.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	return pgx.ConnectConfig(ctx, c)
 }
 
 // giveBack keeps a database for the next test, or drops it.
@@ -197,7 +210,7 @@ func ensure(ctx context.Context, admin, template string, migrate func(context.Co
 		return err
 	}
 	draft := template + "_draft"
-	for _, sql := range []string{"DROP DATABASE IF EXISTS " + draft + " WITH (FORCE)", "CREATE DATABASE " + draft} {
+	for _, sql := range []string{"DROP DATABASE IF EXISTS " + draft + " WITH (FORCE)", "CREATE DATABASE " + draft + " STRATEGY file_copy"} {
 		if _, err := conn.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("create template %s: %w", template, err)
 		}

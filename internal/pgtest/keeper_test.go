@@ -36,7 +36,7 @@ func afterwards(t *testing.T, url string, use func(conn *pgx.Conn)) (before, aft
 
 func TestAConnectionIsUsedAgainWithoutItsState(t *testing.T) {
 	t.Parallel()
-	url := pgtest.New(t, pgtest.Template{Key: t.Name()})
+	url := pgtest.New(t, pgtest.Template{})
 	before, after, conn := afterwards(t, url, func(conn *pgx.Conn) {
 		for _, sql := range []string{
 			"SET statement_timeout = 1234", "SET timezone = 'Asia/Tokyo'", "CREATE TEMP TABLE mine ()", "LISTEN news",
@@ -93,7 +93,7 @@ func TestAConnectionThatIsNotAsNewEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url := pgtest.New(t, pgtest.Template{Key: t.Name()})
+			url := pgtest.New(t, pgtest.Template{})
 			before, after, _ := afterwards(t, url, func(conn *pgx.Conn) { use(t, conn) })
 			require.NotEqual(t, before, after)
 		})
@@ -103,7 +103,7 @@ func TestAConnectionThatIsNotAsNewEnds(t *testing.T) {
 // A connection that begins with settings of its own is never another's.
 func TestConnectionsWithOtherSettingsAreApart(t *testing.T) {
 	t.Parallel()
-	url := pgtest.New(t, pgtest.Template{Key: t.Name()})
+	url := pgtest.New(t, pgtest.Template{})
 	_, _, conn := afterwards(t, url+"&statement_timeout=1234", func(*pgx.Conn) {})
 	require.Equal(t, "1234ms", value[string](t, conn, "SHOW statement_timeout"))
 	require.Equal(t, "0", value[string](t, connect(t, url), "SHOW statement_timeout"))

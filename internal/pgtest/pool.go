@@ -101,14 +101,19 @@ const userTables = `pg_class c join pg_namespace n on n.oid = c.relnamespace
 
 func readPristine(ctx context.Context, conn *pgx.Conn) (*pristine, error) {
 	p := &pristine{rows: map[string][]byte{}}
-	if err := conn.QueryRow(ctx, fingerprint).Scan(&p.catalog, &p.size); err != nil {
-		return nil, fmt.Errorf("read the catalog of a template: %w", err)
-	}
-	rows, _ := conn.Query(ctx, `select c.oid::regclass::text from `+userTables)
-	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	tx, err := conn.Begin(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list the tables of a template: %w", err)
+		return nil, fmt.Errorf("begin: %w", err)
 	}
+	defer tx.Rollback(context.WithoutCancel(ctx))
+	if p.catalog, err = catalog(ctx, tx); err != nil {
+		return nil, err
+	}
+	tables, size, err := filled(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	p.size = size
 	for _, table := range tables {
 		var content bytes.Buffer
 		if _, err := conn.PgConn().CopyTo(ctx, &content, "copy "+table+" to stdout"); err != nil {
@@ -119,6 +124,36 @@ func readPristine(ctx context.Context, conn *pgx.Conn) (*pristine, error) {
 		}
 	}
 	return p, nil
+}
+
+// filled returns the tables that have a row or had one, and the size of all. The others have no bytes.
+func filled(ctx context.Context, tx pgx.Tx) (tables []string, size int64, err error) {
+	rows, _ := tx.Query(ctx, `
+		select name, bytes from (select c.oid::regclass::text as name, pg_relation_size(c.oid) as bytes from `+userTables+`) t
+		where bytes > 0`)
+	var name string
+	var bytes int64
+	_, err = pgx.ForEachRow(rows, []any{&name, &bytes}, func() error {
+		tables, size = append(tables, name), size+bytes
+		return nil
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("list the tables: %w", err)
+	}
+	return tables, size, nil
+}
+
+// catalog returns the fingerprint of everything but rows.
+func catalog(ctx context.Context, tx pgx.Tx) (string, error) {
+	// From here on, age() counts from this transaction.
+	if _, err := tx.Exec(ctx, `select pg_current_xact_id()`); err != nil {
+		return "", fmt.Errorf("read the transaction's number: %w", err)
+	}
+	var print string
+	if err := tx.QueryRow(ctx, fingerprint).Scan(&print); err != nil {
+		return "", fmt.Errorf("read the catalog: %w", err)
+	}
+	return print, nil
 }
 
 // restore deletes the rows that a test has left and restores the template's. It fails if another connection is
@@ -133,21 +168,29 @@ func (p *pristine) restore(ctx context.Context, d *database) error {
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
-	if _, err := tx.Exec(ctx, deleteRows); err != nil {
+	now, err := catalog(ctx, tx)
+	if err != nil {
+		return err
+	}
+	tables, size, err := filled(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if now != p.catalog || size > p.size+mostGrowth {
+		return errNotReusable
+	}
+	// All at once. Each is prepared once in a connection.
+	var deletes pgx.Batch
+	for _, table := range tables {
+		deletes.Queue("delete from only " + table)
+	}
+	if err := tx.SendBatch(ctx, &deletes).Close(); err != nil {
 		return fmt.Errorf("delete the rows of a test: %w", err)
 	}
 	for table, content := range p.rows {
 		if _, err := conn.PgConn().CopyFrom(ctx, bytes.NewReader(content), "copy "+table+" from stdin"); err != nil {
 			return fmt.Errorf("copy table %s of the template back: %w", table, err)
 		}
-	}
-	var catalog string
-	var size int64
-	if err := tx.QueryRow(ctx, fingerprint).Scan(&catalog, &size); err != nil {
-		return fmt.Errorf("read the catalog: %w", err)
-	}
-	if catalog != p.catalog || size > p.size+mostGrowth {
-		return errNotReusable
 	}
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("commit: %w", err)
@@ -189,39 +232,29 @@ func (d *database) kept(ctx context.Context) ([]int32, error) {
 	return d.keeper.alone(ctx, d.conn.Config().Database)
 }
 
-// deleteRows deletes all rows, without triggers and checks of foreign keys. It skips tables that never had a row:
-// they have no bytes.
-const deleteRows = `
-	do $$
-	declare
-		t regclass;
-	begin
-		set local session_replication_role = replica;
-		for t in select c.oid::regclass from ` + userTables + ` and pg_relation_size(c.oid) > 0 loop
-			execute format('delete from only %s', t);
-		end loop;
-	end
-	$$`
-
 // fingerprint changes if anything but rows was changed: the copies of a template have the same catalog rows, and a
-// new or changed catalog row has a later transaction. It also returns the size of all tables.
+// new or changed catalog row has a later transaction. The number of the latest transaction is this one's minus the age of
+// the latest. A frozen row has the largest age.
 const fingerprint = `
 	select concat_ws(' ',
-		(select concat_ws(' ', count(*), max(xmin::text::bigint), count(*) filter (where reltuples >= 0)) from pg_class),
-		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_attribute),
-		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_attrdef),
-		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_constraint),
-		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_index),
-		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_inherits),
-		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_proc),
-		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_trigger),
-		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_type),
-		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_namespace),
-		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_extension),
-		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_policy),
-		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_rewrite),
-		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_statistic),
-		(select concat_ws(' ', count(*), max(xmin::text::bigint)) from pg_largeobject_metadata),
+		(select concat_ws(' ', count(*), ` + latest + `, count(*) filter (where reltuples >= 0)) from pg_class),
+		(select concat_ws(' ', count(*), ` + latest + `) from pg_attribute),
+		(select concat_ws(' ', count(*), ` + latest + `) from pg_attrdef),
+		(select concat_ws(' ', count(*), ` + latest + `) from pg_constraint),
+		(select concat_ws(' ', count(*), ` + latest + `) from pg_index),
+		(select concat_ws(' ', count(*), ` + latest + `) from pg_inherits),
+		(select concat_ws(' ', count(*), ` + latest + `) from pg_proc),
+		(select concat_ws(' ', count(*), ` + latest + `) from pg_trigger),
+		(select concat_ws(' ', count(*), ` + latest + `) from pg_type),
+		(select concat_ws(' ', count(*), ` + latest + `) from pg_namespace),
+		(select concat_ws(' ', count(*), ` + latest + `) from pg_extension),
+		(select concat_ws(' ', count(*), ` + latest + `) from pg_policy),
+		(select concat_ws(' ', count(*), ` + latest + `) from pg_rewrite),
+		(select concat_ws(' ', count(*), ` + latest + `) from pg_statistic),
+		(select concat_ws(' ', count(*), ` + latest + `) from pg_largeobject_metadata),
 		(select count(*) from pg_db_role_setting where setdatabase = (select oid from pg_database where datname = current_database())),
-		(select sum(last_value) from pg_sequences)),
-		(select coalesce(sum(pg_relation_size(c.oid)), 0)::bigint from ` + userTables + `)`
+		(select sum(last_value) from pg_sequences))`
+
+// latest is the number of the transaction that has written the latest row of a catalog; null if all are frozen. A number
+// in a text costs more than the row.
+const latest = `(pg_current_xact_id()::text::bigint & 4294967295) - nullif(min(age(xmin)), 2147483647)`

@@ -82,7 +82,12 @@ func (b *backend) reset() error {
 // hasNoSettings reports whether the database gives a session that begins now no settings. It is false if the server
 // does not answer: it may have been told to end the connection.
 func (b *backend) hasNoSettings() bool {
-	rows, err := b.query(`select 1 from pg_db_role_setting
+	// Most often, no database has any, and this is the cheaper statement.
+	rows, err := b.query(`select 1 from pg_db_role_setting limit 1`)
+	if err != nil || rows == 0 {
+		return err == nil
+	}
+	rows, err = b.query(`select 1 from pg_db_role_setting
 		where setdatabase = 0 or setdatabase = (select oid from pg_database where datname = current_database())`)
 	return err == nil && rows == 0
 }

@@ -47,6 +47,7 @@ func gone(pid int) func() bool {
 
 func TestDataSurvivesARestart(t *testing.T) {
 	t.Parallel()
+	longtest.Only(t) // initdb
 	// Under root, t.TempDir is closed to the user that PostgreSQL runs as.
 	opts := postgres.Options{DataDir: filepath.Join(t.TempDir(), "a", "data"), Durable: true, MaxConnections: 20}
 	s := start(t, opts)
