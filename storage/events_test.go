@@ -121,6 +121,9 @@ func TestNotDeliveredToKeepsTheReason(t *testing.T) {
 	require.Equal(t, want, reasons(first))
 
 	f.change(t, both, everything)
+	// An event's time has whole milliseconds: one of the same millisecond would be before the change.
+	changed := time.Now().UnixMilli()
+	require.Eventually(t, func() bool { return time.Now().UnixMilli() > changed }, time.Second, 100*time.Microsecond)
 	second := f.publish(t, "user.created").Event
 	f.exec(t, `insert into webhook_history (webhook_id, until, profile, cache, events, active) -- more changes than are read
 		select $1, now() + n * interval '1 second', 'standard', '', '{*}', n % 2 = 0 from generate_series(1, 25) n`, [16]byte(both.ID))

@@ -1,10 +1,9 @@
--- A process cleans the default partition of a table while others clean other tables. With one lock for all tables, several
--- processes that ran together could each skip a table because another process was at a different one; its rows then stayed
--- until the next run. Only the name of the lock changes, so the rest of the function stays as it is.
-
 -- +goose Up
 set local lock_timeout = '2s';
 
+-- A process cleans the default partition of a table while others clean other tables. With one lock for all tables, several
+-- processes that ran together could each skip a table because another process was at a different one; its rows then stayed
+-- until the next run. Only the name of the lock changes, so the rest of the function stays as it is.
 -- +goose StatementBegin
 do $$
 declare
