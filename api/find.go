@@ -68,7 +68,7 @@ func mayFind(ctx context.Context, found *hook.Thing) bool {
 		return key.AllowsTopic(found.Cache, found.Topic)
 	case hook.ThingWebhook:
 		return key.AllowsCache(found.Cache)
-	default:
-		return true
+	case hook.ThingReplay, hook.ThingTenant:
 	}
+	return true
 }

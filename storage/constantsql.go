@@ -19,7 +19,7 @@ type positional struct {
 }
 
 // constants holds each constant statement's positional form, by its text.
-var constants sync.Map
+var constants sync.Map //nolint:gochecknoglobals // what is computed from constants
 
 // RewriteQuery implements pgx.QueryRewriter. The error names an argument that is missing or too much.
 func (a argsOfConstant) RewriteQuery(ctx context.Context, conn *pgx.Conn, sql string, args []any) (newSQL string, newArgs []any, err error) {

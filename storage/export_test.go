@@ -12,7 +12,7 @@ import (
 
 // Template is the content of the tests' databases. TestMain sets it: the tests in this package can't import pgtemplate,
 // which imports this package.
-var Template pgtest.Template //nolint:gochecknoglobals // see above
+var Template pgtest.Template
 
 // GoMigrations returns the migrations that are written in Go.
 func GoMigrations() []*goose.Migration {
