@@ -21,7 +21,7 @@ func Whole() pgtest.Template {
 
 // Template is Whole without most of the days: of those that a migration makes partitions for, today and tomorrow stay. A
 // copy of it has half the files, and planning a statement over fewer partitions takes less time. If the long tests run,
-// it is Whole. So it should be for tests of processes that make the days' partitions, since they would make those that are missing.
+// it is Whole. Tests of processes that create the days' partitions use Whole: such a process would create the missing ones.
 func Template() pgtest.Template {
 	if longtest.On() {
 		return Whole()
