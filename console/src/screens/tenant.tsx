@@ -1,4 +1,4 @@
-import { useMutation, useQuery } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useRef, useState } from "react";
 
@@ -185,7 +185,14 @@ function isDefault(id: string): boolean {
 
 function Actions({ tenant: t }: { tenant: Tenant }) {
   const done = useDone();
+  const { id } = route.useParams();
+  const client = useQueryClient();
   const [asking, setAsking] = useState<"suspend" | "delete">();
+  // A small tenant is gone before it is read again: the answer is what says that it is being deleted.
+  const deleted = (answer: Tenant) => {
+    client.setQueryData(queries.tenant(id).queryKey, answer);
+    done(`${t.name} is being deleted`);
+  };
   const path = { params: { path: { tenant: t.id } } };
   const activate = useMutation({
     mutationFn: () => unwrap(api.PATCH("/v1/tenants/{tenant}", { ...path, body: { status: "active" } })),
@@ -227,7 +234,7 @@ function Actions({ tenant: t }: { tenant: Tenant }) {
         verb="Delete"
         danger
         typed={t.name}
-        run={() => unwrap(api.DELETE("/v1/tenants/{tenant}", path)).then(() => done(`${t.name} is being deleted`))}
+        run={() => unwrap(api.DELETE("/v1/tenants/{tenant}", path)).then(deleted)}
       >
         <p>Its webhooks, keys, events with their payloads and deliveries with their logs are erased. It can't be called back.</p>
       </ConfirmDialog>
