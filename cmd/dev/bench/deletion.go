@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"grapnel/internal/hook"
@@ -49,20 +48,11 @@ func runDeletion(ctx context.Context, spec Spec) ([]Result, error) {
 	var took time.Duration
 	var deletion error
 	during, err := r.measureUntil(ctx, CaseDeletion, func(begin time.Duration) time.Duration {
-		var over atomic.Bool
-		done := make(chan error, 1)
-		go func() {
-			done <- r.client.deleteTenant(ctx, name)
-			over.Store(true)
-		}()
-		r.openWhile(ctx, deletionRate, func(time.Duration) bool { return !over.Load() })
-		deletion = <-done
+		deletion = r.openBeside(ctx, deletionRate, func() error { return r.client.deleteTenant(ctx, name) })
 		took = r.now() - begin
 		return r.now()
 	})
-	if before.Receive.P50 > 0 && before.Receive.P99 > 0 {
-		during.RatioP50, during.Ratio = during.Receive.P50/before.Receive.P50, during.Receive.P99/before.Receive.P99
-	}
+	during.compareTo(&before)
 	during.Note = fmt.Sprintf("%d/s of one tenant while another with %d stored deliveries is deleted, in %.1f s: p50 is %.2f times, p99 %.2f times that of before",
 		deletionRate, spec.Stored, took.Seconds(), during.RatioP50, during.Ratio)
 	return []Result{before, during}, errors.Join(err, deletion)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"grapnel/internal/wait"
@@ -92,6 +93,18 @@ func (r *run) openWhile(ctx context.Context, rate float64, more func(passed time
 		}
 		group.Go(func() { r.publish(ctx, due) })
 	}
+}
+
+// openBeside publishes at a fixed rate until do returns, and returns its error.
+func (r *run) openBeside(ctx context.Context, rate float64, do func() error) error {
+	var over atomic.Bool
+	done := make(chan error, 1)
+	go func() {
+		done <- do()
+		over.Store(true)
+	}()
+	r.openWhile(ctx, rate, func(time.Duration) bool { return !over.Load() })
+	return <-done
 }
 
 func (r *run) publishOne(ctx context.Context) bool { return r.publish(ctx, r.now()) }

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"grapnel/internal/wait"
@@ -99,14 +97,10 @@ func (c *client) createTenant(ctx context.Context, name string) (key string, err
 func besideFlood(ctx context.Context, quiet, busy *run) (beside, flood Result, err error) {
 	var floodErr error
 	beside, err = quiet.measureUntil(ctx, CaseTenants, func(begin time.Duration) time.Duration {
-		var over atomic.Bool
-		var group sync.WaitGroup
-		group.Go(func() {
-			defer over.Store(true)
-			flood, floodErr = busy.measureFlood(ctx)
+		floodErr = quiet.openBeside(ctx, tenantRate, func() (err error) {
+			flood, err = busy.measureFlood(ctx)
+			return err
 		})
-		quiet.openWhile(ctx, tenantRate, func(time.Duration) bool { return !over.Load() })
-		group.Wait()
 		length := time.Duration((flood.Seconds + flood.DrainSeconds) * float64(time.Second))
 		return begin + max(length, 1)
 	})
@@ -144,16 +138,21 @@ func (r *run) insist(ctx context.Context, size int) error {
 	return fmt.Errorf("no batch of the flood was accepted in %d tries", floodTries)
 }
 
+// compareTo fills in how many times another row's p50 and p99 this one's are.
+func (r *Result) compareTo(other *Result) {
+	if other.Receive.P50 > 0 {
+		r.RatioP50 = r.Receive.P50 / other.Receive.P50
+	}
+	if other.Receive.P99 > 0 {
+		r.Ratio = r.Receive.P99 / other.Receive.P99
+	}
+}
+
 // compareTenants fills in the ratios and the notes. The processor time of the quiet tenant's row is dropped: nearly
 // all of it is for the flood.
 func compareTenants(alone, beside, flood *Result) {
 	beside.CPU = nil
-	if alone.Receive.P50 > 0 {
-		beside.RatioP50 = beside.Receive.P50 / alone.Receive.P50
-	}
-	if alone.Receive.P99 > 0 {
-		beside.Ratio = beside.Receive.P99 / alone.Receive.P99
-	}
+	beside.compareTo(alone)
 	alone.Note = fmt.Sprintf("%d/s of one tenant", tenantRate)
 	beside.Note = fmt.Sprintf("%d/s beside the flood of another tenant: p50 is %.2f times, p99 %.2f times that of the tenant alone", tenantRate, beside.RatioP50, beside.Ratio)
 	flood.Note = fmt.Sprintf("%d events in batches of %d, accepted at %.0f/s, all delivered %.1f s after the first",
